@@ -1,0 +1,378 @@
+"""Runs one job per process and keeps what goes wrong inside it.
+
+Covered: a job runs in its own process, session and working folder; at its time or memory limit, or when it is stopped, its
+whole process tree is killed (process group, descendants, and orphans that were handed to the server); a job that dies
+leaves an outcome that names the signal; a child that shows no heartbeat within 20 s is killed and started once more in a
+fresh process; jobs die with the coordinator, also when that is killed with SIGKILL.
+
+Not covered: a job that writes outside its folder, exhausts the disk, or deliberately escapes (ptrace, setuid). Memory is
+polled every 0.2 s, so a job can overshoot its limit for that long. It is a safety net, not a sandbox for hostile code.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import psutil
+
+from xautolm.errors import WorkerError
+
+logger = logging.getLogger(__name__)
+
+HEARTBEAT_S = 20.0
+_POLL_MEMORY_S = 0.2
+_START_S = 180.0
+
+OutcomeKind = Literal["finished", "timeout", "memory", "died", "hang", "stopped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a job ended.
+
+    Attributes:
+        kind: `finished` = the job wrote its result; the others are the coordinator's verdict.
+        result: what the job wrote, None unless finished.
+        detail: one sentence for `kind` other than finished.
+        elapsed_s: wall-clock from start to end.
+        peak_mem_mib: largest private memory of the process tree that was seen, i.e. above the idle worker.
+    """
+
+    kind: OutcomeKind
+    result: Mapping[str, Any] | None
+    detail: str
+    elapsed_s: float
+    peak_mem_mib: float
+
+
+@dataclass(slots=True)
+class Job:
+    """A running job.
+
+    Attributes:
+        spec: what the worker is told; written to `folder/spec.json`.
+        folder: working folder; the job writes `progress.json` and `result.json` there.
+        time_limit_s: wall-clock limit, None = no limit.
+        memory_limit_mib: limit of private memory of the tree, None = no limit.
+    """
+
+    spec: Mapping[str, Any]
+    folder: Path
+    time_limit_s: float | None
+    memory_limit_mib: float | None
+    pid: int = 0
+    exit_code: int | None = None
+    started: float = 0.0
+    peak_mem_mib: float = 0.0
+    is_spawned: bool = False
+    process: subprocess.Popen[bytes] | None = None
+    last_memory_poll: float = 0.0
+    verdict: tuple[OutcomeKind, str] | None = None
+    descendants: dict[int, float] = field(default_factory=dict)
+
+    @property
+    def spec_path(self) -> Path:
+        return self.folder / "spec.json"
+
+    @property
+    def elapsed_s(self) -> float:
+        return time.monotonic() - self.started
+
+    def progress(self) -> dict[str, Any]:
+        """What the job last reported; empty before its first heartbeat."""
+        try:
+            return dict(json.loads((self.folder / "progress.json").read_text()))
+        except (OSError, ValueError):
+            return {}
+
+
+def worker_environment() -> dict[str, str]:
+    """Environment of workers: one thread unless the job asks for more, no network, no tokenizer threads."""
+    limits = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    fixed = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
+    quiet = {"TRANSFORMERS_VERBOSITY": "error", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "WANDB_DISABLED": "true"}
+    return {**os.environ, **limits, **fixed, **quiet}
+
+
+class WorkerServer:
+    """Starts jobs in forked (Linux) or fresh (elsewhere) processes and watches them.
+
+    Args:
+        log_path: where the server's own output goes.
+        use_fork: None = fork where it is safe (Linux).
+    """
+
+    def __init__(self, log_path: Path, *, use_fork: bool | None = None) -> None:
+        self._log_path = log_path
+        self._use_fork = sys.platform == "linux" if use_fork is None else use_fork
+        self._server: subprocess.Popen[bytes] | None = None
+        self._buffer = b""
+        self._is_ready = False
+        self._jobs: dict[str, Job] = {}
+
+    def start(self) -> None:
+        """Start the fork server; returns at once, it becomes ready in the background."""
+        if not self._use_fork or self._server is not None:
+            return
+        with self._log_path.open("ab") as log:
+            self._server = subprocess.Popen(
+                [sys.executable, "-m", "xautolm.evaluate.worker", "--serve"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=worker_environment(),
+                start_new_session=True,  # Ctrl-C in the terminal goes to the coordinator only
+            )
+        assert self._server.stdout is not None
+        os.set_blocking(self._server.stdout.fileno(), False)
+
+    def close(self) -> None:
+        """Kill every job and the server."""
+        for job in list(self._jobs.values()):
+            self._kill(job)
+        self._jobs.clear()
+        if self._server is not None:
+            _kill_tree(self._server.pid, {})
+            self._server.wait()
+            for pipe in (self._server.stdin, self._server.stdout):
+                if pipe:
+                    pipe.close()
+            self._server = None
+
+    def submit(self, job: Job) -> None:
+        """Start a job.
+
+        Raises:
+            WorkerError: the server did not come up.
+        """
+        job.folder.mkdir(parents=True, exist_ok=True)
+        job.spec_path.write_text(json.dumps(dict(job.spec)))
+        job.started = time.monotonic()
+        self._jobs[str(job.spec_path)] = job
+        if not self._use_fork:
+            self._spawn(job)
+            return
+        self.start()
+        self._wait_ready()
+        job.started = time.monotonic()
+        assert self._server is not None
+        assert self._server.stdin is not None
+        try:
+            self._server.stdin.write(json.dumps({"spec": str(job.spec_path)}).encode() + b"\n")
+            self._server.stdin.flush()
+        except BrokenPipeError:
+            self._restart_lost_server()
+            self._spawn(job)
+            return
+        self._wait_started(job)
+
+    def poll(self) -> list[tuple[Job, Outcome]]:
+        """Enforce limits and collect the jobs that ended since the last call."""
+        self._read_server()
+        ended = []
+        for key, job in list(self._jobs.items()):
+            self._watch(job)
+            if self._has_ended(job):
+                del self._jobs[key]
+                _kill_tree(job.pid, job.descendants)
+                ended.append((job, self._outcome(job)))
+        return ended
+
+    def stop(self, job: Job) -> None:
+        """Kill a job; `poll` reports it as `stopped`."""
+        job.verdict = ("stopped", "stopped by the run")
+        self._kill(job)
+
+    def _spawn(self, job: Job) -> None:
+        """Run the job in a fresh process (slower to start, depends on nothing that came before)."""
+        (job.folder / "progress.json").unlink(missing_ok=True)
+        job.is_spawned = True
+        job.exit_code = None
+        job.started = time.monotonic()
+        with self._log_path.open("ab") as log:
+            job.process = subprocess.Popen(
+                [sys.executable, "-m", "xautolm.evaluate.worker", "--job", str(job.spec_path)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=worker_environment(),
+                start_new_session=True,
+            )
+        job.pid = job.process.pid
+
+    def _wait_ready(self) -> None:
+        deadline = time.monotonic() + _START_S
+        while not self._is_ready:
+            self._read_server()
+            if self._server is None or self._server.poll() is not None:
+                raise WorkerError(f"the worker process ended while starting; its output is in {self._log_path}")
+            if time.monotonic() > deadline:
+                raise WorkerError(f"the worker process did not start within {_START_S:.0f} s; see {self._log_path}")
+            if not self._is_ready:
+                time.sleep(0.02)
+
+    def _wait_started(self, job: Job) -> None:
+        """A fork takes milliseconds; without its pid a job could not be killed."""
+        deadline = time.monotonic() + HEARTBEAT_S
+        while job.pid == 0 and job.exit_code is None and time.monotonic() < deadline:
+            time.sleep(0.002)
+            self._read_server()
+        if job.pid == 0:
+            self._spawn(job)
+
+    def _read_server(self) -> None:
+        if self._server is None or self._server.stdout is None:
+            return
+        while True:
+            try:
+                chunk = os.read(self._server.stdout.fileno(), 65536)
+            except BlockingIOError:
+                break
+            if not chunk:
+                if self._is_ready:
+                    self._restart_lost_server()
+                break
+            *lines, self._buffer = (self._buffer + chunk).split(b"\n")
+            for line in lines:
+                self._handle(json.loads(line))
+
+    def _restart_lost_server(self) -> None:
+        """The server is gone (killed from outside): its jobs died with it; a later submit starts a new one."""
+        logger.warning("the worker server ended unexpectedly; starting a new one")
+        if self._server is not None:
+            self._server.kill()
+            self._server.wait()
+        self._server, self._buffer, self._is_ready = None, b"", False
+        for job in self._jobs.values():
+            if not job.is_spawned and job.exit_code is None:
+                job.exit_code = -signal.SIGKILL
+
+    def _handle(self, message: Mapping[str, Any]) -> None:
+        if "ready" in message:
+            self._is_ready = True
+        elif "started" in message:
+            job = self._jobs.get(message["started"])
+            if job is not None and not job.is_spawned:
+                job.pid = message["pid"]
+        elif "refused" in message:
+            logger.warning("fork refused (%s); using a fresh process", message["reason"])
+            job = self._jobs.get(message["refused"])
+            if job is not None:
+                self._spawn(job)
+        elif "exited" in message:
+            pid = message["exited"]
+            for job in self._jobs.values():
+                if job.pid == pid and not job.is_spawned:
+                    job.exit_code = message["code"]
+                    return
+
+    def _watch(self, job: Job) -> None:
+        if job.process is not None and job.exit_code is None:
+            job.exit_code = job.process.poll()
+        if job.exit_code is not None or job.verdict is not None or job.pid == 0:
+            return
+        now = time.monotonic()
+        if now - job.last_memory_poll >= _POLL_MEMORY_S:
+            job.last_memory_poll = now
+            used = _private_mib(job)
+            job.peak_mem_mib = max(job.peak_mem_mib, used)
+            if job.memory_limit_mib is not None and used > job.memory_limit_mib:
+                limit = f"used {used:.0f} MiB, the limit is {job.memory_limit_mib:.0f} MiB"
+                job.verdict = ("memory", limit)
+                self._kill(job)
+                return
+        if job.time_limit_s is not None and job.elapsed_s > job.time_limit_s:
+            job.verdict = ("timeout", f"reached its time limit of {job.time_limit_s:.1f} s")
+            self._kill(job)
+        elif job.elapsed_s > HEARTBEAT_S * (6 if job.is_spawned else 1) and not job.progress():
+            self._start_again(job)
+
+    def _start_again(self, job: Job) -> None:
+        """No heartbeat: a forked child is replaced by a fresh process once; a fresh one is given up."""
+        self._kill(job)
+        if job.is_spawned:
+            job.verdict = ("hang", "the process gave no sign of life after its start")
+            return
+        logger.warning("a forked worker gave no heartbeat within %.0f s; starting a fresh process", HEARTBEAT_S)
+        self._spawn(job)
+
+    def _has_ended(self, job: Job) -> bool:
+        return job.exit_code is not None or job.verdict is not None
+
+    def _outcome(self, job: Job) -> Outcome:
+        if job.process is not None:
+            job.process.wait()
+        if job.verdict is not None:
+            return Outcome(job.verdict[0], None, job.verdict[1], job.elapsed_s, job.peak_mem_mib)
+        try:
+            result = json.loads((job.folder / "result.json").read_text())
+            return Outcome("finished", result, "", job.elapsed_s, job.peak_mem_mib)
+        except (OSError, ValueError):
+            return Outcome("died", None, describe_exit(job.exit_code), job.elapsed_s, job.peak_mem_mib)
+
+    def _kill(self, job: Job) -> None:
+        if job.pid:
+            _kill_tree(job.pid, job.descendants)
+
+
+def describe_exit(code: int | None) -> str:
+    """Name the way a process ended.
+
+    >>> describe_exit(-9)
+    'killed by SIGKILL'
+    >>> describe_exit(3)
+    'ended with exit code 3 and no result'
+    """
+    if code is not None and code < 0:
+        return f"killed by {signal.Signals(-code).name}"
+    return f"ended with exit code {code} and no result"
+
+
+def _private_mib(job: Job) -> float:
+    """Private memory of the job's tree: for a forked child that is what it uses above the idle worker."""
+    total = 0
+    try:
+        processes = [psutil.Process(job.pid)]
+        processes += processes[0].children(recursive=True)
+    except psutil.Error:
+        return 0.0
+    for process in processes:
+        try:
+            job.descendants[process.pid] = process.create_time()
+            total += process.memory_full_info().uss
+        except psutil.Error:
+            continue
+    return total / 2**20
+
+
+def _kill_tree(pid: int, known: Mapping[int, float]) -> None:
+    """SIGKILL a process, its group, its descendants, and descendants seen earlier that have left the tree."""
+    victims: dict[int, float] = {}
+    try:
+        root = psutil.Process(pid)
+        for process in [root, *root.children(recursive=True)]:
+            victims[process.pid] = process.create_time()
+    except psutil.Error:
+        pass
+    if pid:
+        try:
+            os.killpg(pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            pass
+    for victim, created in {**known, **victims}.items():
+        try:
+            process = psutil.Process(victim)
+            if process.create_time() == created:  # the pid has not been given to somebody else
+                process.kill()
+        except psutil.Error:
+            continue

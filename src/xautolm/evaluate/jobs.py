@@ -1,0 +1,162 @@
+"""What only a worker may do: everything that loads a model. One job per process.
+
+A job is a JSON object with `job` (its name), `folder` (where it writes `progress.json` and `result.json`), `n_threads`,
+`device` and its own fields. A failure is a result too: its kind and a message, classified here where the exception is known.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+Result = dict[str, Any]
+
+
+class DivergedError(Exception):
+    """The loss or a validation score is not finite."""
+
+
+class InvalidPipelineError(Exception):
+    """The hyperparameters contradict each other or the model."""
+
+
+def import_training_stack() -> None:
+    """Import, and only import, what jobs need, so that forked children start in a fraction of a second."""
+    from importlib import import_module
+
+    for name in (
+        "torch",
+        "transformers",
+        "transformers.trainer",
+        "transformers.models.auto.modeling_auto",
+        "transformers.models.bert.modeling_bert",
+        "transformers.models.bert.tokenization_bert",
+        "peft",
+        "sklearn.linear_model",
+        "xautolm.evaluate.training",
+        "xautolm.evaluate.inference",
+    ):
+        import_module(name)
+
+
+class JobFolder:
+    """The files through which a job talks to the coordinator."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.stage = "start"
+
+    def report(self, **progress: Any) -> None:
+        """Heartbeat: replace `progress.json`."""
+        self.stage = str(progress.get("stage", self.stage))
+        self._write("progress.json", {"at": time.time(), **progress})
+
+    def finish(self, result: Mapping[str, Any]) -> None:
+        """Write `result.json`, once."""
+        self._write("result.json", result)
+
+    def _write(self, name: str, value: Mapping[str, Any]) -> None:
+        temporary = self.path / f".{name}.tmp"
+        temporary.write_text(json.dumps(dict(value)))
+        os.replace(temporary, self.path / name)
+
+
+def run_job(spec: Mapping[str, Any]) -> int:
+    """Run one job and write its result; returns the exit code of the process."""
+    import torch
+
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    folder = JobFolder(spec["folder"])
+    torch.set_num_threads(int(spec["n_threads"]))
+    float(torch.ones(64, 64).matmul(torch.ones(64, 64)).sum())  # hangs here, not later, if the fork was unsafe
+    folder.report(stage="load")
+    try:
+        result = {"status": "ok", **_JOBS[spec["job"]](spec, folder)}
+        code = 0
+    except BaseException as error:  # noqa: BLE001 - whatever went wrong in a trial is its result, and is classified
+        traceback.print_exc()
+        status, kind = classify_error(error, folder.stage)
+        result = {"status": status, "error": {"kind": kind, "message": _describe(error)}}
+        code = 1
+    try:
+        folder.finish(result)
+    except OSError:
+        traceback.print_exc()
+        return 2
+    return code
+
+
+def classify_error(error: BaseException, stage: str) -> tuple[str, str]:
+    """Status and kind of an exception that a job raised.
+
+    >>> classify_error(MemoryError(), "train")
+    ('oom', 'oom_train')
+    >>> classify_error(OSError(errno.ENOSPC, "No space left on device"), "train")
+    ('interrupted', 'disk')
+    """
+    text = str(error).lower()
+    if _is_out_of_memory(error, text):
+        return "oom", "oom_eval" if stage == "predict" else "oom_train"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT) or "no space left" in text:
+        return "interrupted", "disk"
+    if isinstance(error, DivergedError):
+        return "diverged", "nan"
+    if isinstance(error, InvalidPipelineError):
+        return "invalid", "settings"
+    if stage == "load" and isinstance(error, OSError | ValueError):
+        return "unavailable", type(error).__name__
+    return "crashed", type(error).__name__
+
+
+def _is_out_of_memory(error: BaseException, text: str) -> bool:
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    signs = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory")
+    return any(sign in text for sign in signs)
+
+
+def _describe(error: BaseException) -> str:
+    first = (str(error).strip().splitlines() or [""])[0]
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__
+
+
+def _evaluate(spec: Mapping[str, Any], folder: JobFolder) -> Result:
+    from xautolm.evaluate.training import evaluate_pipeline
+
+    return evaluate_pipeline(spec, folder)
+
+
+def _export(spec: Mapping[str, Any], folder: JobFolder) -> Result:
+    from xautolm.evaluate.inference import export_model
+
+    return export_model(spec, folder)
+
+
+def _predict(spec: Mapping[str, Any], folder: JobFolder) -> Result:
+    from xautolm.evaluate.inference import predict_with_model
+
+    return predict_with_model(spec, folder)
+
+
+def _measure(spec: Mapping[str, Any], folder: JobFolder) -> Result:
+    from xautolm.evaluate.training import measure_speed
+
+    return measure_speed(spec, folder)
+
+
+_JOBS: dict[str, Callable[[Mapping[str, Any], JobFolder], Result]] = {
+    "evaluate": _evaluate,
+    "export": _export,
+    "predict": _predict,
+    "measure": _measure,
+}

@@ -1,0 +1,89 @@
+"""LoRA: low-rank adapters on every linear layer of the transformer blocks, and the head."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from xautolm.methods.method import (
+    Facts,
+    Params,
+    gradient_default,
+    gradient_params,
+    gradient_workload,
+    shared_default,
+    shared_params,
+)
+from xautolm.records import ModelSpec
+from xautolm.space.feasibility import Workload
+from xautolm.space.params import Categorical, MethodSpace
+
+
+class Lora:
+    """Low-rank adaptation (Hu et al. 2022) through PEFT.
+
+    All linear layers of the blocks are adapted, the feed-forward ones included, and learning rates are about ten times those
+    of full fine-tuning ("LoRA Without Regret", 2025). `lora_alpha` is given as a multiple of the rank.
+    """
+
+    name = "lora"
+    trains_by_gradient = True
+
+    def space(self, facts: Facts) -> MethodSpace:
+        return MethodSpace(
+            method=self.name,
+            models=tuple(model.name for model in facts.models),
+            params={
+                "lora_r": Categorical((4, 8, 16, 32)),
+                "lora_alpha_ratio": Categorical((1, 2)),
+                "lora_dropout": Categorical((0.0, 0.1)),
+                **gradient_params(1e-4, 5e-3),
+                **shared_params(facts),
+            },
+            default={
+                "lora_r": 8,
+                "lora_alpha_ratio": 2,
+                "lora_dropout": 0.0,
+                **gradient_default(1e-3, epochs=2),
+                **shared_default(facts),
+            },
+        )
+
+    def workload(self, model: ModelSpec, params: Params) -> Workload:
+        rank = int(params["lora_r"])
+        # A rank-r adapter of a (d_in, d_out) matrix has r * (d_in + d_out) parameters: four attention and two feed-forward
+        # matrices per layer.
+        adapters = model.n_layers * rank * (8 * model.hidden + 2 * (model.hidden + model.intermediate))
+        return gradient_workload(
+            params, n_trainable=adapters, backward_layers=model.n_layers, n_lora=adapters
+        )
+
+    def prepare(self, classifier: Any, params: Params) -> Any:
+        import torch
+        from peft import LoraConfig, get_peft_model
+        from transformers.pytorch_utils import Conv1D
+
+        from xautolm.methods.classifier import blocks, head_parameters
+
+        adapted = {
+            id(module)
+            for block in blocks(classifier)
+            for module in block.modules()
+            if isinstance(module, torch.nn.Linear | Conv1D)
+        }
+        names = [name for name, module in classifier.named_modules() if id(module) in adapted]
+        rank = int(params["lora_r"])
+        config = LoraConfig(
+            r=rank,
+            lora_alpha=rank * int(params["lora_alpha_ratio"]),
+            lora_dropout=float(params["lora_dropout"]),
+            target_modules=names,
+            fan_in_fan_out=any(isinstance(module, Conv1D) for module in classifier.modules()),
+        )
+        head = head_parameters(classifier)
+        wrapped = get_peft_model(classifier, config)
+        for parameter in head:
+            parameter.requires_grad_(True)
+        return wrapped
+
+
+METHOD = Lora()

@@ -1,0 +1,124 @@
+"""What a fine-tuning method is, and the hyperparameters that gradient methods share. No torch at import."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from xautolm.records import ModelSpec, ParamValue
+from xautolm.space.feasibility import Workload
+from xautolm.space.params import Categorical, Domain, Float, Int, MethodSpace
+
+Params = Mapping[str, ParamValue]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a method may adapt its space to.
+
+    Attributes:
+        models: models of the run, the one to start with first.
+        lengths: maximum lengths in tokens that make sense for the data, ascending.
+        n_train: rows to train on.
+    """
+
+    models: Sequence[ModelSpec]
+    lengths: tuple[int, ...]
+    n_train: int
+
+
+class Method(Protocol):
+    """A fine-tuning method.
+
+    `trains_by_gradient` methods get a model from `prepare` in which exactly the parameters to train require gradients; the
+    others are fitted on cached features of the frozen encoder.
+    """
+
+    name: str
+    trains_by_gradient: bool
+
+    def space(self, facts: Facts) -> MethodSpace:
+        """The method's hyperparameters and its known-good default."""
+        ...
+
+    def workload(self, model: ModelSpec, params: Params) -> Workload:
+        """What the method does with a model, for memory and time estimates."""
+        ...
+
+    def prepare(self, classifier: Any, params: Params) -> Any:
+        """Freeze, wrap or extend a classifier (a `torch.nn.Module`); returns the module to train."""
+        ...
+
+
+def poolings(models: Sequence[ModelSpec]) -> tuple[str, ...]:
+    """Every pooling that some model offers, in order of preference."""
+    return tuple(dict.fromkeys(name for model in models for name in model.poolings))
+
+
+def shared_params(facts: Facts) -> dict[str, Domain]:
+    """Hyperparameters of every method: what the model reads and of how many rows."""
+    return {
+        "max_length": Categorical(facts.lengths),
+        "pooling": Categorical(poolings(facts.models)),
+        "train_fraction": Categorical((0.25, 0.5, 1.0)),
+        "class_weighting": Categorical((False, True)),
+    }
+
+
+def shared_default(facts: Facts) -> dict[str, ParamValue]:
+    """Known-good values of `shared_params`."""
+    return {
+        "max_length": facts.lengths[-1],
+        "pooling": facts.models[0].poolings[0],
+        "train_fraction": 1.0,
+        "class_weighting": False,
+    }
+
+
+def gradient_params(low: float, high: float) -> dict[str, Domain]:
+    """Hyperparameters of the gradient methods; the learning-rate range is the method's own.
+
+    The warm-up is a share of all steps (method.md, weakness 24: absolute warm-up steps can exceed the whole training).
+    """
+    return {
+        "learning_rate": Float(low, high, log=True),
+        "batch_size": Categorical((8, 16, 32, 64)),
+        "epochs": Int(1, 6, log=True),
+        "warmup_ratio": Categorical((0.0, 0.06, 0.15)),
+        "weight_decay": Categorical((0.0, 0.01, 0.1)),
+        "dropout": Categorical((0.0, 0.1, 0.2)),
+    }
+
+
+def gradient_default(learning_rate: float, epochs: int) -> dict[str, ParamValue]:
+    """Known-good values of `gradient_params`."""
+    return {
+        "learning_rate": learning_rate,
+        "batch_size": 16,
+        "epochs": epochs,
+        "warmup_ratio": 0.06,
+        "weight_decay": 0.01,
+        "dropout": 0.1,
+    }
+
+
+def gradient_workload(
+    params: Params, *, n_trainable: int, backward_layers: int, trains_embeddings: bool = False, n_lora: int = 0
+) -> Workload:
+    """A workload from the shared hyperparameters and what the method trains."""
+    return Workload(
+        n_trainable=n_trainable,
+        backward_layers=backward_layers,
+        trains_embeddings=trains_embeddings,
+        epochs=float(params["epochs"]),
+        batch_size=int(params["batch_size"]),
+        max_length=int(params["max_length"]),
+        train_fraction=float(params["train_fraction"]),
+        n_lora=n_lora,
+    )
+
+
+def layer_params(model: ModelSpec) -> int:
+    """Parameters of one transformer layer, on average."""
+    return (model.n_params - model.n_params_embedding) // max(model.n_layers, 1)

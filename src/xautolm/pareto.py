@@ -1,0 +1,217 @@
+"""Fronts, crowding and hypervolume: pure functions on points whose coordinates are all to be *minimised*.
+
+`front` and `recommend` apply them to the results of a run, in the directions of its objectives.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+
+from xautolm.records import Cost, Objective, TrialResult
+
+Points = Sequence[Sequence[float]] | npt.NDArray[np.float64]
+
+#: Objectives that are read from a trial's cost; every other name is a metric key in its scores.
+COSTS: Mapping[str, Callable[[Cost], float]] = MappingProxyType({"time": lambda cost: cost.time_s})
+
+
+def _as_points(points: Points) -> npt.NDArray[np.float64]:
+    array = np.asarray(points, dtype=float)
+    if array.size == 0:
+        return array.reshape(0, 0)
+    if array.ndim != 2 or np.isnan(array).any():
+        raise ValueError(f"`points` must be a table of numbers without NaN, got shape {array.shape}")
+    return array
+
+
+def dominates(a: Sequence[float], b: Sequence[float]) -> bool:
+    """Whether `a` is no worse than `b` everywhere and better somewhere (smaller is better).
+
+    >>> dominates((1, 2), (1, 3)), dominates((1, 2), (1, 2)), dominates((0, 3), (1, 2))
+    (True, False, False)
+    """
+    pairs = list(zip(a, b, strict=True))
+    return all(x <= y for x, y in pairs) and any(x < y for x, y in pairs)
+
+
+def non_dominated_sort(points: Points) -> list[list[int]]:
+    """Split points into fronts: the non-dominated ones, those non-dominated without them, and so on.
+
+    Args:
+        points: (n_points, n_objectives), to be minimised.
+
+    Returns:
+        Indices of each front, ascending inside a front. Time and memory O(n_points^2 n_objectives).
+
+    >>> non_dominated_sort([(1, 4), (2, 2), (3, 3), (4, 1), (4, 4)])
+    [[0, 1, 3], [2], [4]]
+    """
+    array = _as_points(points)
+    if len(array) == 0:
+        return []
+    no_worse = np.ones((len(array), len(array)), dtype=bool)
+    better = np.zeros_like(no_worse)
+    for column in array.T:
+        no_worse &= column[:, None] <= column[None, :]
+        better |= column[:, None] < column[None, :]
+    dominance = no_worse & better
+    n_dominators = dominance.sum(axis=0)
+    fronts: list[list[int]] = []
+    while (n_dominators >= 0).any():
+        current = np.flatnonzero(n_dominators == 0)
+        fronts.append([int(i) for i in current])
+        n_dominators = n_dominators - dominance[current].sum(axis=0)
+        n_dominators[current] = -1
+    return fronts
+
+
+def crowding_distance(points: Points) -> npt.NDArray[np.float64]:
+    """How lonely each point of *one* front is (Deb et al. 2002, NSGA-II): larger = keep.
+
+    Args:
+        points: (n_points, n_objectives).
+
+    Returns:
+        (n_points,) sums of the neighbours' gaps, each objective scaled to its range; inf at the ends.
+
+    >>> crowding_distance([(0, 4), (1, 2), (4, 0)]).tolist()
+    [inf, 2.0, inf]
+    """
+    array = _as_points(points)
+    distance = np.zeros(len(array))
+    for column in array.T:
+        order = np.argsort(column, kind="stable")
+        span = column[order[-1]] - column[order[0]]
+        distance[order[[0, -1]]] = np.inf
+        if len(array) > 2 and 0 < span < np.inf:
+            distance[order[1:-1]] += (column[order[2:]] - column[order[:-2]]) / span
+    return distance
+
+
+def best_first(points: Points) -> list[int]:
+    """Indices from best to worst: by front, inside a front the least crowded first, then by index.
+
+    >>> best_first([(3, 3), (0, 4), (1, 2), (1.5, 1.9), (4, 0)])
+    [1, 4, 3, 2, 0]
+    """
+    array = _as_points(points)
+    order: list[int] = []
+    for members in non_dominated_sort(array):
+        crowding = crowding_distance(array[members])
+        order += [members[i] for i in np.argsort(-crowding, kind="stable")]
+    return order
+
+
+def hypervolume(points: Points, reference: Sequence[float]) -> float:
+    """Volume that the points dominate up to a reference point (exact; slicing over the last objective).
+
+    Args:
+        points: (n_points, n_objectives), to be minimised; points that do not reach the reference add nothing.
+        reference: (n_objectives,) the worst corner.
+
+    >>> hypervolume([(1, 3), (2, 2), (3, 1), (3, 3), (9, 0)], (4, 4))
+    6.0
+    >>> hypervolume([(0, 0, 1), (0, 1, 0)], (2, 2, 2))
+    6.0
+    """
+    corner = np.asarray(reference, dtype=float)
+    array = _as_points(points)
+    if len(array) == 0:
+        return 0.0
+    if array.shape[1] != len(corner):
+        raise ValueError(f"`reference` must have {array.shape[1]} coordinates, got {len(corner)}")
+    return _volume(array[(array < corner).all(axis=1)], corner)
+
+
+def _volume(points: npt.NDArray[np.float64], corner: npt.NDArray[np.float64]) -> float:
+    """Hypervolume of points that all lie inside the corner."""
+    if len(points) == 0:
+        return 0.0
+    if len(corner) == 1:
+        return float(corner[0] - points.min())
+    if len(corner) == 2:
+        return _area(points, corner)
+    points = points[np.argsort(points[:, -1], kind="stable")]
+    ends = np.append(points[1:, -1], corner[-1])
+    slices = zip(points[:, -1], ends, strict=True)
+    return sum(
+        float(end - start) * _volume(points[: i + 1, :-1], corner[:-1])
+        for i, (start, end) in enumerate(slices)
+        if end > start
+    )
+
+
+def _area(points: npt.NDArray[np.float64], corner: npt.NDArray[np.float64]) -> float:
+    """Area in two dimensions: sweep by the first coordinate, O(n log n)."""
+    area, height = 0.0, float(corner[1])
+    for x, y in points[np.lexsort((points[:, 1], points[:, 0]))]:
+        if y < height:
+            area += float((corner[0] - x) * (height - y))
+            height = float(y)
+    return area
+
+
+def objective_value(result: TrialResult, objective: Objective) -> float:
+    """The value of an objective in its own direction; NaN when the result does not have it."""
+    if objective.name in COSTS:
+        return float(COSTS[objective.name](result.cost))
+    return float(result.scores.get(objective.name, math.nan))
+
+
+def minimised(results: Sequence[TrialResult], objectives: Sequence[Objective]) -> npt.NDArray[np.float64]:
+    """Objective values with maximised ones negated, (n_results, n_objectives); NaN where missing."""
+    signs = [-1.0 if objective.direction == "maximize" else 1.0 for objective in objectives]
+    rows = [
+        [sign * objective_value(result, objective) for sign, objective in zip(signs, objectives, strict=True)]
+        for result in results
+    ]
+    return np.asarray(rows, dtype=float).reshape(len(results), len(objectives))
+
+
+def comparable(
+    results: Sequence[TrialResult], objectives: Sequence[Objective]
+) -> tuple[list[TrialResult], npt.NDArray[np.float64]]:
+    """The `ok` results whose objectives are all finite, in order, and their minimised values."""
+    ok = [result for result in results if result.is_ok]
+    points = minimised(ok, objectives)
+    finite = np.logical_and.reduce(np.isfinite(points), axis=1)
+    return [result for result, keep in zip(ok, finite, strict=True) if keep], points[finite]
+
+
+def front(results: Sequence[TrialResult], objectives: Sequence[Objective]) -> tuple[int, ...]:
+    """Trial ids of the non-dominated `ok` results, cheapest first; of equal points the first stays."""
+    valid, points = comparable(results, objectives)
+    if not valid:
+        return ()
+    seen: set[tuple[float, ...]] = set()
+    members: list[int] = []
+    for i in non_dominated_sort(points)[0]:
+        point = tuple(points[i].tolist())
+        if point not in seen:
+            seen.add(point)
+            members.append(i)
+    cost = _cost_column(objectives)
+    return tuple(
+        valid[i].trial_id for i in sorted(members, key=lambda i: (points[i, cost], valid[i].trial_id))
+    )
+
+
+def recommend(results: Sequence[TrialResult], objectives: Sequence[Objective]) -> int | None:
+    """Trial id of the `ok` result with the best first objective; ties to the cheaper, then the lower id."""
+    valid, points = comparable(results, objectives)
+    if not valid:
+        return None
+    cost = _cost_column(objectives)
+    best = min(range(len(valid)), key=lambda i: (points[i, 0], points[i, cost], valid[i].trial_id))
+    return valid[best].trial_id
+
+
+def _cost_column(objectives: Sequence[Objective]) -> int:
+    """Column that orders by cost: the last minimised objective, else the last one."""
+    columns = [i for i, objective in enumerate(objectives) if objective.direction == "minimize"]
+    return columns[-1] if columns else len(objectives) - 1

@@ -1,0 +1,125 @@
+"""The probabilistic model of pipelines: one belief per decision of the conditional space.
+
+Decisions are named by handles: `method`, `<method>.model` and `<method>.<hyperparameter>`. The distribution of
+models belongs to its method, because what fits under one method may not fit under another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from xautolm.prior.decisions import Belief, Choice, belief_from_dict, uniform_belief
+from xautolm.records import ParamValue, Pipeline
+from xautolm.space.params import Space
+
+
+@dataclass(frozen=True, slots=True)
+class SearchModel:
+    """A distribution over the pipelines of a space. Immutable: an update returns a new model.
+
+    Attributes:
+        beliefs: handle -> belief.
+    """
+
+    beliefs: Mapping[str, Belief]
+
+    @classmethod
+    def uniform(cls, space: Space) -> SearchModel:
+        """The cold model: no preference among methods, models and values."""
+        beliefs: dict[str, Belief] = {"method": Choice.uniform(tuple(space.methods))}
+        for method, part in space.methods.items():
+            beliefs[f"{method}.model"] = Choice.uniform(part.models)
+            for name, domain in part.params.items():
+                beliefs[f"{method}.{name}"] = uniform_belief(domain)
+        return cls(MappingProxyType(beliefs))
+
+    def aligned(self, space: Space) -> SearchModel:
+        """This model on another space: decisions whose domain changed, or that are new, start cold.
+
+        Handles come in the order of the space, so that a model read from a file samples as the one written.
+        """
+        cold = SearchModel.uniform(space)
+        beliefs = {h: self._kept(h, belief) for h, belief in cold.beliefs.items()}
+        return SearchModel(MappingProxyType(beliefs))
+
+    def _kept(self, handle: str, cold: Belief) -> Belief:
+        mine = self.beliefs.get(handle)
+        return mine if mine is not None and _domain_of(mine) == _domain_of(cold) else cold
+
+    def sample(self, rng: np.random.Generator) -> Pipeline:
+        """Draw a pipeline: the method, then its model, then its hyperparameters."""
+        method = str(self.beliefs["method"].sample(rng))
+        drawn = {name: belief.sample(rng) for name, belief in self._of_method(method).items()}
+        return Pipeline(model=str(drawn.pop("model")), method=method, params=drawn)
+
+    def _of_method(self, method: str) -> dict[str, Belief]:
+        """Bare name (`model`, hyperparameters) -> belief, in the order of the space."""
+        prefix = f"{method}."
+        return {h[len(prefix) :]: belief for h, belief in self.beliefs.items() if h.startswith(prefix)}
+
+    def resolved(self, pipeline: Pipeline, handles: Collection[str] | None = None) -> dict[str, ParamValue]:
+        """What a pipeline says about this model's decisions: handle -> value.
+
+        Args:
+            pipeline: a pipeline of this or of another space.
+            handles: bare names (`method`, `model`, hyperparameters) to look at; None = all.
+
+        Returns:
+            Only decisions that exist here, with a value of their domain. The rest is skipped, not replaced.
+        """
+        named = {"method": pipeline.method, "model": pipeline.model, **pipeline.params}
+        resolved: dict[str, ParamValue] = {}
+        for name, value in named.items():
+            handle = name if name == "method" else f"{pipeline.method}.{name}"
+            belief = self.beliefs.get(handle)
+            if belief is None or (handles is not None and name not in handles):
+                continue
+            known = belief.resolve(value)
+            if known is not None:
+                resolved[handle] = known
+        return resolved
+
+    def updated(
+        self, pipelines: Sequence[Pipeline], alpha: float, handles: Collection[str] | None = None
+    ) -> SearchModel:
+        """Move towards (alpha > 0) or away from (alpha < 0) the merged decisions of some pipelines.
+
+        Args:
+            pipelines: the observations; decisions that do not resolve are skipped.
+            alpha: learning rate, per occurrence for choices and per update for numbers.
+            handles: bare names that may change; None = all.
+        """
+        observed: dict[str, list[ParamValue]] = {}
+        for pipeline in pipelines:
+            for handle, value in self.resolved(pipeline, handles).items():
+                observed.setdefault(handle, []).append(value)
+        if not observed or alpha == 0:
+            return self
+        changed = {handle: self.beliefs[handle].updated(values, alpha) for handle, values in observed.items()}
+        return SearchModel(MappingProxyType({**self.beliefs, **changed}))
+
+    def log_probability(self, pipeline: Pipeline) -> float:
+        """Log-probability of a pipeline's resolvable decisions; numbers count relative to a uniform draw."""
+        values = self.resolved(pipeline)
+        return sum(self.beliefs[handle].log_probability(value) for handle, value in values.items())
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form; `from_dict` gives an equal model back."""
+        return {handle: belief.to_dict() for handle, belief in self.beliefs.items()}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> SearchModel:
+        return cls(MappingProxyType({handle: belief_from_dict(state) for handle, state in value.items()}))
+
+    def describe(self) -> dict[str, dict[str, Any]]:
+        """For reports: handle -> weights of the choices, or the quantiles of a number in its own unit."""
+        return {handle: belief.describe() for handle, belief in self.beliefs.items()}
+
+
+def _domain_of(belief: Belief) -> object:
+    return belief.choices if isinstance(belief, Choice) else belief.domain

@@ -1,0 +1,402 @@
+"""The nouns of XAutoLM: frozen records that pass between the stages.
+
+A *pipeline* is one point of the search space (model + method + hyperparameters); a *trial* is one evaluation of a
+pipeline in a run; an *experience* is a finished trial in the store with the meta-features of its task and system; a *run*
+is one search; a *prior* is what a run believes before its first trial. This module imports the standard library only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
+
+Label = bool | int | str
+ParamValue = bool | int | float | str
+Status = Literal[
+    "ok", "oom", "timeout", "diverged", "crashed", "unavailable", "invalid", "stopped", "interrupted"
+]
+Direction = Literal["maximize", "minimize"]
+
+#: Statuses that count as failures of a launched trial (`interrupted` is the run's fault and is not recorded).
+FAILURES: frozenset[Status] = frozenset(
+    {"oom", "timeout", "diverged", "crashed", "unavailable", "invalid"}
+)
+
+
+def canonical_json(value: Any) -> str:
+    """Serialise to the one JSON text that hashes are taken of: sorted keys, no spaces, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def _frozen_map(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    return MappingProxyType(dict(value))
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """One quantity that a run optimises.
+
+    Attributes:
+        name: a metric key (`f1`, `accuracy`) or a cost key (`time`).
+        direction: whether larger or smaller is better.
+    """
+
+    name: str
+    direction: Direction
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How much a run may spend; exactly one limit is set."""
+
+    wall_s: float | None = None
+    n_trials: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DataSource:
+    """A file or folder that rows came from, with the hash that `resume` checks."""
+
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Rows of one split, column-wise; all tuples have length n_rows.
+
+    Attributes:
+        texts: first (or only) text of each row.
+        pairs: second text of each row, None for single-text tasks.
+        labels: index of each row's label in `Task.labels`.
+    """
+
+    texts: tuple[str, ...]
+    pairs: tuple[str, ...] | None
+    labels: tuple[int, ...]
+
+    @property
+    def n_rows(self) -> int:
+        return len(self.texts)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A loaded data set: what is to be learned.
+
+    Attributes:
+        dataset_id: file stem or hub id, the name under which experiences are kept.
+        kind: task kind, `text-classification`.
+        labels: label set taken from train, in the user's own type, sorted; label indices refer to it.
+        test: the sealed split; None for tiny data sets.
+        columns: role (`text`, `text_pair`, `target`) -> column name.
+        sources: split role (`train`, `validation`, `test`) -> the file the user gave.
+        fingerprint: sha256 over the rows of all splits.
+        sketch: the 256 smallest salted row hashes (bottom-k sketch), ascending.
+        warnings: sentences for the data summary (duplicates, leakage, dropped rows, ...).
+    """
+
+    dataset_id: str
+    kind: str
+    labels: tuple[Label, ...]
+    train: Split
+    validation: Split
+    test: Split | None
+    columns: Mapping[str, str]
+    sources: Mapping[str, DataSource]
+    fingerprint: str
+    sketch: tuple[int, ...]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def is_pair(self) -> bool:
+        return self.train.pairs is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Meta-features of a task and of the machine, as named finite floats.
+
+    Attributes:
+        schema: version of the task features, e.g. `classification/1`.
+        task: name -> value.
+        system_schema: version of the system features, e.g. `system/1`.
+        system: name -> value.
+        semantic: mean text embedding, None when not computed.
+    """
+
+    schema: str
+    task: Mapping[str, float]
+    system_schema: str
+    system: Mapping[str, float]
+    semantic: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """A pretrained model that is available on this machine, with the figures that cost estimates need.
+
+    Attributes:
+        name: the name users and records see (`all-MiniLM-L6-v2@3` is that encoder cut to 3 layers).
+        path: local folder with `config.json`, safetensors weights and a tokenizer.
+        revision: commit or weight hash.
+        model_type: `model_type` of `config.json` (`bert`, `gpt2`, ...).
+        n_layers: number of transformer layers used (after cutting).
+        is_cut: whether `n_layers` is smaller than what the folder holds.
+        n_params: parameters of the encoder after cutting, embeddings included.
+        n_params_embedding: parameters of the embedding tables.
+        hidden: hidden size.
+        n_heads: attention heads.
+        intermediate: feed-forward size.
+        vocabulary: size of the token vocabulary.
+        context: largest number of tokens in one input.
+        poolings: ways a classification head may read this model, best first (`mean`, `first`, `native`).
+    """
+
+    name: str
+    path: str
+    revision: str
+    model_type: str
+    n_layers: int
+    is_cut: bool
+    n_params: int
+    n_params_embedding: int
+    hidden: int
+    n_heads: int
+    intermediate: int
+    vocabulary: int
+    context: int
+    poolings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """One point of the search space."""
+
+    model: str
+    method: str
+    params: Mapping[str, ParamValue] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "params", _frozen_map(self.params))
+
+    def to_dict(self) -> dict[str, ParamValue]:
+        """Flat form used in `trials.jsonl`: model, method, then the hyperparameters."""
+        return {"model": self.model, "method": self.method, **self.params}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, ParamValue]) -> Pipeline:
+        params = {k: v for k, v in value.items() if k not in ("model", "method")}
+        return cls(model=str(value["model"]), method=str(value["method"]), params=params)
+
+    @property
+    def key(self) -> str:
+        """Identity of the pipeline: sha256 of its canonical JSON, 16 hex digits."""
+        return hashlib.sha256(canonical_json(self.to_dict()).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A pipeline that is to be evaluated.
+
+    Attributes:
+        trial_id: number of the trial in its run, from 0.
+        seed: seed of everything random in the evaluation.
+        seen: ids of the finished trials that the proposal knew, in the order in which they finished.
+    """
+
+    trial_id: int
+    pipeline: Pipeline
+    seed: int
+    seen: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a trial cost.
+
+    Attributes:
+        time_s: what the pipeline costs on its own: load + train + predict, cached work included.
+        cached_s: the part of `time_s` that a cache saved in this run.
+        train_s: seconds of training, intermediate validations included.
+        predict_s: seconds of the final validation pass.
+        peak_mem_mib: peak memory of the trial's process tree (PSS), or of the device when on a GPU.
+        energy_wh: energy read from a counter; None without a counter.
+    """
+
+    time_s: float
+    cached_s: float = 0.0
+    train_s: float = 0.0
+    predict_s: float = 0.0
+    peak_mem_mib: float | None = None
+    energy_wh: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrialError:
+    """Why a trial failed: a kind (`oom_train`, `disk`, `killed`, `hang`, ...) and a scrubbed first line."""
+
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrialResult:
+    """A finished trial: one line of `trials.jsonl`.
+
+    Attributes:
+        scores: metric key -> value on the whole validation set; empty unless `status` is `ok`.
+        curve: (step, seconds since the training began, validation score on the fixed subset), in order.
+        n_threads: threads that the trial was given.
+        n_parallel: trials that ran at the same time, itself included, when it started.
+        requested: the settings first asked for, when a rescue changed them.
+        started_at: UTC, ISO 8601.
+    """
+
+    trial_id: int
+    status: Status
+    pipeline: Pipeline
+    scores: Mapping[str, float]
+    cost: Cost
+    seed: int
+    seen: tuple[int, ...] = ()
+    curve: tuple[tuple[int, float, float], ...] = ()
+    n_threads: int = 1
+    n_parallel: int = 1
+    requested: Pipeline | None = None
+    error: TrialError | None = None
+    started_at: str = ""
+    finished_at: str = ""
+
+    @property
+    def is_ok(self) -> bool:
+        return self.status == "ok"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form (contract: `trials.jsonl`)."""
+        return {
+            "trial_id": self.trial_id,
+            "status": self.status,
+            "pipeline": self.pipeline.to_dict(),
+            "scores": dict(self.scores),
+            "cost": asdict(self.cost),
+            "curve": [list(point) for point in self.curve],
+            "seed": self.seed,
+            "n_threads": self.n_threads,
+            "n_parallel": self.n_parallel,
+            "requested": self.requested.to_dict() if self.requested else None,
+            "seen": list(self.seen),
+            "error": asdict(self.error) if self.error else None,
+            "started_at": self.started_at,
+            "finished_at": self.finished_at,
+        }
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> TrialResult:
+        return cls(
+            trial_id=value["trial_id"],
+            status=value["status"],
+            pipeline=Pipeline.from_dict(value["pipeline"]),
+            scores=dict(value["scores"]),
+            cost=Cost(**value["cost"]),
+            curve=tuple((int(s), float(t), float(v)) for s, t, v in value["curve"]),
+            seed=value["seed"],
+            n_threads=value["n_threads"],
+            n_parallel=value["n_parallel"],
+            requested=Pipeline.from_dict(value["requested"]) if value["requested"] else None,
+            seen=tuple(value["seen"]),
+            error=TrialError(**value["error"]) if value["error"] else None,
+            started_at=value["started_at"],
+            finished_at=value["finished_at"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Experience:
+    """A finished trial in the store, with the profile of its task and machine. Holds no user text.
+
+    Attributes:
+        run_id: the run it came from; (run_id, trial_id) is the idempotent key.
+        space_version: version of the search space it was drawn from.
+        versions: library name -> version.
+        source: `machine` (this machine's own run), `import` or `starter`.
+        created_at: UTC, ISO 8601.
+        kind: task kind, as in `Task.kind`; experiences of one kind teach only that kind.
+    """
+
+    run_id: str
+    dataset_id: str
+    fingerprint: str
+    sketch: tuple[int, ...]
+    profile: Profile
+    result: TrialResult
+    space_version: str
+    versions: Mapping[str, str]
+    model_revision: str
+    source: str
+    created_at: str
+    kind: str = "text-classification"
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A past task that the prior drew on: its distance and how many of its experiences counted."""
+
+    dataset_id: str
+    distance: float
+    n_positive: int
+    n_negative: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """What a run believes before its first trial, with its evidence.
+
+    Attributes:
+        kind: `reference` or `none`.
+        n_experiences: experiences that changed the model; 0 = cold.
+        weight: share of the prior in proposals, 1 = full, 0 = cold.
+        model: the warm probabilistic model as JSON-able state; None = cold.
+        neighbours: the tasks it learned from, nearest first.
+    """
+
+    kind: str
+    n_experiences: int
+    weight: float
+    model: Mapping[str, Any] | None = None
+    neighbours: tuple[Neighbour, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a running trial is, for the live view."""
+
+    trial_id: int
+    pipeline: Pipeline
+    elapsed_s: float
+    epoch: float = 0.0
+    n_epochs: float = 0.0
+    stage: str = "start"
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """What `fit` hands back: the facts of a finished run, read from its folder.
+
+    Attributes:
+        folder: the run folder.
+        run: the content of `run.json`.
+        trials: every finished trial, in the order of `trials.jsonl`.
+        front: ids of the non-dominated trials, cheapest first.
+        best: id of the recommended trial, None when no trial worked.
+    """
+
+    folder: str
+    run: Mapping[str, Any]
+    trials: tuple[TrialResult, ...]
+    front: tuple[int, ...]
+    best: int | None

@@ -1,0 +1,1 @@
+"""The conditional search space: models, methods, hyperparameters, and what can fit."""
