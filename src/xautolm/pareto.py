@@ -196,9 +196,7 @@ def front(results: Sequence[TrialResult], objectives: Sequence[Objective]) -> tu
             seen.add(point)
             members.append(i)
     cost = _cost_column(objectives)
-    return tuple(
-        valid[i].trial_id for i in sorted(members, key=lambda i: (points[i, cost], valid[i].trial_id))
-    )
+    return tuple(valid[i].trial_id for i in sorted(members, key=lambda i: (points[i, cost], valid[i].trial_id)))
 
 
 def recommend(results: Sequence[TrialResult], objectives: Sequence[Objective]) -> int | None:

@@ -1,0 +1,1 @@
+"""Load: file, folder or hub id -> `Task`, and what there is to say about the data."""

@@ -1,4 +1,4 @@
-"""Decides which columns hold the text, the second text and the target: named by the user, or guessed where plain."""
+"""Decides which columns hold text, second text and target: named by the user, or guessed where plain."""
 
 from __future__ import annotations
 
@@ -10,18 +10,21 @@ from xautolm.errors import DataError, UsageError
 ROLES = ("text", "text_pair", "target")
 FLAGS = {"text": "--text", "text_pair": "--column text_pair=NAME", "target": "--target"}
 
-#: Column names (case folded) that say what they hold. The first of a tuple wins over the rest; two of the rest are
-#: ambiguous. Second tuples count only when nothing of the first is there.
+#: Column names (case folded) that say what they hold, in two tiers: the second counts when nothing of the
+#: first is there. The first name of the first tier wins over its others; two others are ambiguous.
+# fmt: off
 TEXT_NAMES = (
-    ("text", "sentence", "review", "content", "message", "comment", "document", "tweet", "utterance", "statement",
-     "question", "review_text", "review_body", "article", "passage", "post", "phrase", "sms", "body", "texts", "string"),
-    ("title", "headline", "description", "summary", "subject", "query", "input", "name"),
-)  # fmt: skip
+    ("text", "sentence", "review", "content", "message", "comment", "document", "tweet", "utterance",
+     "statement", "question", "review_text", "review_body", "article", "passage", "post", "phrase", "sms",
+     "body", "texts"),
+    ("title", "headline", "description", "summary", "subject", "query", "input"),
+)
 TARGET_NAMES = (
     ("label", "target", "class", "category", "sentiment", "labels", "emotion", "topic", "intent", "polarity",
      "gold_label", "stars", "rating", "is_spam", "y"),
-    ("label_text", "label_name", "type", "score", "tag", "output"),
-)  # fmt: skip
+    ("label_text", "label_name", "type", "tag"),
+)
+# fmt: on
 PAIR_NAMES = (
     ("sentence1", "sentence2"),
     ("premise", "hypothesis"),
@@ -62,7 +65,8 @@ def resolve_columns(
 
     >>> resolve_columns(["Review", "Sentiment"], text=None, target=None, columns=None, where="x.csv")
     {'text': 'Review', 'target': 'Sentiment'}
-    >>> resolve_columns(["idx", "premise", "hypothesis", "label"], text=None, target=None, columns=None, where="x.csv")
+    >>> names = ["idx", "premise", "hypothesis", "label"]
+    >>> resolve_columns(names, text=None, target=None, columns=None, where="x.csv")
     {'text': 'premise', 'text_pair': 'hypothesis', 'target': 'label'}
     """
     roles = _named(text, target, columns)
@@ -75,9 +79,9 @@ def resolve_columns(
     for role, known in (("target", TARGET_NAMES), ("text", TEXT_NAMES)):
         if role not in roles:
             free = [name for name in available if name not in roles.values()]
-            name = _guess(free, known)
-            if name is not None:
-                roles[role] = name
+            guess = _guess(free, known)
+            if guess is not None:
+                roles[role] = guess
     _take_the_last_one(roles, available)
     for role in ("text", "target"):
         if role not in roles:
@@ -95,7 +99,9 @@ def check_column(name: str, available: Sequence[str], flag: str, where: str) -> 
     """
     n_found = list(available).count(name)
     if n_found > 1:
-        raise DataError(f"`{where}` has {n_found} columns named `{name}`; rename all but one (columns: {names(available)})")
+        raise DataError(
+            f"`{where}` has {n_found} columns named `{name}`; rename all but one (columns: {names(available)})"
+        )
     if n_found == 0:
         close = nearest(name, available)
         hint = f"; did you mean `{close}`?" if close else f"; name one of them with `{flag}`"
@@ -143,7 +149,7 @@ def _take_the_last_one(roles: dict[str, str], available: Sequence[str]) -> None:
 def _cannot_guess(role: str, available: Sequence[str], where: str) -> str:
     noun = "text" if role == "text" else "target (label)"
     return (
-        f"`{where}`: which column holds the {noun} is not plain from the names {names(available)} (the first line of a "
-        f"csv or tsv file must be its header); name it with `{FLAGS[role]} NAME`"
+        f"`{where}`: which column holds the {noun} is not plain from the names {names(available)} (the first "
+        f"line of a csv or tsv file must be its header); name it with `{FLAGS[role]} NAME`"
         + (", and for pairs of texts the second with `--column text_pair=NAME`" if role == "text" else "")
     )

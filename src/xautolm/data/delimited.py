@@ -1,7 +1,7 @@
-"""Reads csv and tsv text exactly: cells stay strings, quoting is respected, a stray quote never swallows lines.
+"""Reads csv and tsv text exactly: cells stay strings, and a stray quote never swallows lines.
 
-The csv module is used instead of `pandas.read_csv` because it tells what pandas hides: rows that are too long, quotes
-that never close, and the line where it happened.
+The csv module is used instead of `pandas.read_csv` because it tells what pandas hides: rows that are long,
+quotes that never close, and the line where it happened.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from xautolm.errors import DataError
 DELIMITER_NAMES = {",": "comma", "\t": "tab", ";": "semicolon", "|": "vertical bar"}
 
 _WELL_QUOTED = re.compile(r'"(?:[^"]|"")*"', re.DOTALL)
+_STRAY_RETURN = re.compile(r"\r(?!\n)")
+_RETURN = "\ufdd0"  # stands for a stray carriage return; a code point that Unicode keeps out of text
 _HEADER_SHOWN = 80
 
 
@@ -44,9 +46,10 @@ class _Records:
 def parse_delimited(text: str, delimiter: str, where: str) -> pd.DataFrame:
     """Parse csv or tsv text.
 
-    A csv file is read with quoting; when its quotes contradict csv rules but every line splits into the same number of
-    cells, quotes are plain characters. A tsv file is read the other way round: quotes are plain characters unless every
-    cell that contains one is quoted as csv writers do it, or only quoting makes the rows equally long.
+    A csv file is read with quoting; when its quotes contradict csv rules but every line splits into the same
+    number of cells, quotes are plain characters. A tsv file is read the other way round: quotes are plain
+    characters unless every cell that contains one is quoted as csv writers do it, or only quoting makes the
+    rows equally long.
 
     Args:
         text: content of the file, not blank.
@@ -69,7 +72,8 @@ def parse_delimited(text: str, delimiter: str, where: str) -> pd.DataFrame:
         if raw.is_rectangular() and (delimiter == "\t" or not _has_quoted_cell(raw)):
             return _frame(raw, delimiter, where)
         raise DataError(
-            f"`{where}`: the quotes of the {_kind(delimiter)} file do not match near line {error.args[1]} ({error.args[0]}); "
+            f"`{where}`: the quotes of the {_kind(delimiter)} file do not match near line {error.args[1]} "
+            f"({error.args[0]}); "
             'write a quote inside a quoted cell twice (`""`), or save the data as `.jsonl`'
         ) from error
     if delimiter == "\t" and _quotes_are_plain(raw, quoted):
@@ -92,23 +96,26 @@ def _split(text: str, delimiter: str) -> _Records:
     lines = text.split("\n") if "\n" in text else text.split("\r")
     cells, numbers = [], []
     for number, line in enumerate(lines, start=1):
-        line = line.removesuffix("\r")
-        if line.strip(" "):
-            cells.append(line.split(delimiter))
+        content = line.removesuffix("\r")
+        if content.strip(" "):
+            cells.append(content.split(delimiter))
             numbers.append(number)
     return _Records(cells, numbers)
 
 
 def _parse(text: str, delimiter: str) -> _Records:
     """Parse with csv quoting, strictly; an error carries the line as its second argument."""
-    stream = io.StringIO(text, newline="\n" if "\n" in text else "")
+    if "\n" not in text:
+        text = text.replace("\r", "\n")
+    # The csv module takes a stray carriage return for a line end; in a file with other line ends it is text.
+    stream = io.StringIO(_STRAY_RETURN.sub(_RETURN, text), newline="\n")
     limit = csv.field_size_limit(max(len(text), 131_072))  # the default refuses documents over 128 KiB
     reader = csv.reader(stream, delimiter=delimiter, strict=True)
     cells, lines = [], []
     try:
         for row in reader:
             if row:
-                cells.append(row)
+                cells.append([cell.replace(_RETURN, "\r") for cell in row])
                 lines.append(reader.line_num)
     except csv.Error as error:
         raise csv.Error(str(error), reader.line_num) from error
@@ -123,8 +130,8 @@ def _frame(records: _Records, delimiter: str, where: str) -> pd.DataFrame:
     if too_long is not None:
         raise DataError(
             f"`{where}`, line {records.lines[too_long]}: expected {width} cells as in the header, came "
-            f"{len(records.cells[too_long])}; put cells that contain a {DELIMITER_NAMES[delimiter]} in double quotes, "
-            "or save the data as `.jsonl`"
+            f"{len(records.cells[too_long])}; put cells that contain a {DELIMITER_NAMES[delimiter]} in "
+            "double quotes, or save the data as `.jsonl`"
         )
     header = [name.strip() for name in records.cells[0]]
     rows = [[*row[:width], *([None] * (width - len(row)))] for row in records.cells[1:]]
@@ -149,11 +156,11 @@ def _check_delimiter(text: str, delimiter: str, where: str) -> None:
     else:
         advice = f"save it with commas: `pandas.read_csv({where!r}, sep={other!r}).to_csv('new.csv', index=False)`"
     raise DataError(
-        f"`{where}` was read with the delimiter {DELIMITER_NAMES[delimiter]} and gives one column; its header is "
-        f"{header[:_HEADER_SHOWN]!r}. With a {DELIMITER_NAMES[other]} it has {n_columns} columns: {advice}"
+        f"`{where}` was read with the delimiter {DELIMITER_NAMES[delimiter]} and gives one column; its "
+        f"header is {header[:_HEADER_SHOWN]!r}. With a {DELIMITER_NAMES[other]} it has {n_columns} columns: "
+        f"{advice}"
     )
 
 
 def _kind(delimiter: str) -> str:
     return "csv" if delimiter == "," else "tsv"
-

@@ -1,4 +1,4 @@
-"""Hashes that recognise data: of a file, of all rows of a task, and of a sample of its rows (bottom-k sketch)."""
+"""Hashes that recognise data: of a file, of all rows of a task, of a sample of its rows (bottom-k sketch)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from xautolm.errors import DataError
 from xautolm.records import Label, canonical_json
 
 SKETCH_SIZE = 256
-#: Salt of the row hashes (16 bytes, all that BLAKE2b takes); a new salt makes all older sketches incomparable.
+#: Salt of the row hashes (16 bytes, all that BLAKE2b takes); a new salt makes all older sketches
+#: incomparable.
 SKETCH_SALT = b"xautolm-sketch-1"
 
 
@@ -30,8 +31,9 @@ def row_key(text: str, pair: str | None = None) -> str:
 def sketch_rows(keys: Iterable[str]) -> tuple[int, ...]:
     """Bottom-k sketch of a set of rows: the `SKETCH_SIZE` smallest salted row hashes.
 
-    The sketch of a subset shares hashes with the sketch of the whole, whatever the order of the rows; texts cannot be
-    read back from it. Reference: Cohen and Kaplan, "Summarizing data using bottom-k sketches" (PODC 2007).
+    The sketch of a subset shares hashes with the sketch of the whole, whatever the order of the rows; texts
+    cannot be read back from it. Reference: Cohen and Kaplan, "Summarizing data using bottom-k sketches" (PODC
+    2007).
 
     Args:
         keys: `row_key` of every row; repeats count once.
@@ -49,8 +51,9 @@ def sketch_rows(keys: Iterable[str]) -> tuple[int, ...]:
 def sketch_containment(a: Sequence[int], b: Sequence[int], *, size: int = SKETCH_SIZE) -> float:
     """Estimate which share of the smaller set's rows is also in the larger one: |A and B| / min(|A|, |B|).
 
-    Both sketches know all hashes of their set up to the smaller of their largest entries (a sketch that is not full
-    knows all), so the share is taken among those. Symmetric: it is 1 for a subset, whichever side it is on.
+    Both sketches know all hashes of their set up to the smaller of their largest entries (a sketch that is
+    not full knows all), so the share is taken among those. Symmetric: it is 1 for a subset, whichever side it
+    is on.
 
     Args:
         a: sketch of one set, ascending.
@@ -85,8 +88,8 @@ def fingerprint_rows(
     """Hash every row in order, so that any change of a text, a label or the order changes the fingerprint.
 
     Args:
-        rows: role of the source (`train`, `validation`, `test`) -> (text, text pair, label) of its rows as loaded,
-            before any split is cut, so that the fingerprint does not depend on the seed.
+        rows: role of the source (`train`, `validation`, `test`) -> (text, text pair, label) of its rows as
+            loaded, before any split is cut, so that the fingerprint does not depend on the seed.
 
     Returns:
         sha256 as 64 hex digits.

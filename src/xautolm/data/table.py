@@ -1,10 +1,11 @@
-"""Reads and writes tables: csv, tsv, json, jsonl and parquet (plain or gzipped) and folders saved by `datasets`.
+"""Reads and writes csv, tsv, json, jsonl and parquet (plain or gzipped), reads folders saved by `datasets`.
 
-Cells come in as written. Text formats are never guessed at: `NA`, `null` and `001` in a csv file stay these strings.
+Cells come in as written. Text formats are never guessed at: `NA`, `null`, `001` in a csv file stay strings.
 """
 
 from __future__ import annotations
 
+import csv
 import gzip
 import io
 import json
@@ -53,16 +54,16 @@ def read_table(path: str | Path) -> pd.DataFrame:
     """Read one table.
 
     Args:
-        path: a csv, tsv, json (list of objects, or an object of columns), jsonl or parquet file, plain or `.gz`, or a
-            folder that `datasets` saved with `save_to_disk`.
+        path: a csv, tsv, json (list of objects, or an object of columns), jsonl or parquet file, plain or
+            `.gz`, or a folder that `datasets` saved with `save_to_disk`.
 
     Returns:
-        One row per record, column names as strings (they may repeat in csv). Cells of csv and tsv files are strings, None
-        where a line is too short; other formats keep their types. It may have no rows.
+        One row per record, column names as strings (they may repeat in csv). Cells of csv and tsv files are
+        strings, None where a line is too short; other formats keep their types. It may have no rows.
 
     Raises:
-        DataError: the file is missing, empty, of another format, not UTF-8 or damaged; the message says where and what
-            to do.
+        DataError: the file is missing, empty, of another format, not UTF-8 or damaged; the message says where
+            and what to do.
     """
     path = Path(path)
     if path.is_dir():
@@ -101,8 +102,9 @@ def read_folder(path: str | Path) -> dict[str, pd.DataFrame]:
     if not ((path / "dataset_dict.json").exists() or (path / "state.json").exists()):
         found = sorted(item.name for item in path.iterdir())
         raise DataError(
-            f"`{path}` is not a folder saved by `datasets` (no `dataset_dict.json` or `state.json`); it holds "
-            f"{names(found) if found else 'nothing'}. Name a data file in it, or save it with `Dataset.save_to_disk`"
+            f"`{path}` is not a folder saved by `datasets` (no `dataset_dict.json` or `state.json`); it "
+            f"holds {names(found) if found else 'nothing'}. Name a data file in it, or save it with "
+            "`Dataset.save_to_disk`"
         )
     import datasets
 
@@ -114,7 +116,7 @@ def read_folder(path: str | Path) -> dict[str, pd.DataFrame]:
 
 
 def dataset_tables(loaded: datasets.Dataset | datasets.DatasetDict) -> dict[str, pd.DataFrame]:
-    """Turn loaded `datasets` objects into tables; class labels become their names (-1, no label, becomes None)."""
+    """Turn loaded `datasets` objects into tables; class labels become their names (-1, no label: None)."""
     if not isinstance(loaded, Mapping):
         return {"train": _dataset_frame(loaded)}
     return {str(name): _dataset_frame(part) for name, part in loaded.items()}
@@ -132,13 +134,15 @@ def _dataset_frame(dataset: datasets.Dataset) -> pd.DataFrame:
 
 
 def _read_bytes(path: Path, kind: str, is_gzipped: bool) -> bytes:
-    if not path.exists():
-        raise DataError(f"there is no file `{path}`; check the path (the working directory is `{Path.cwd()}`)")
-    if not kind:
+    if not kind and path.exists():
         raise DataError(f"`{path}` has an unknown suffix; expected {SUPPORTED}")
     try:
         content = path.read_bytes()
         content = gzip.decompress(content) if is_gzipped and content else content
+    except FileNotFoundError as error:
+        raise DataError(
+            f"there is no file `{path}`; check the path (the working directory is `{Path.cwd()}`)"
+        ) from error
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"`{path}` is not a complete gzip file ({error}); compress it again, or drop `.gz`") from error
     except OSError as error:
@@ -158,8 +162,8 @@ def _decode(content: bytes, path: Path) -> str:
     source = f"zcat {path}" if path.suffix.lower() == ".gz" else f"cat {path}"
     guess = "UTF-16" if is_utf16 else "WINDOWS-1252"
     raise DataError(
-        f"`{path}` is not UTF-8: byte {content[start]:#04x} at byte offset {start} (line {line}); re-encode it, e.g. "
-        f"`{source} | iconv -f {guess} -t UTF-8 > new.{split_name(path)[1]}`"
+        f"`{path}` is not UTF-8: byte {content[start]:#04x} at byte offset {start} (line {line}); re-encode "
+        f"it, e.g. `{source} | iconv -f {guess} -t UTF-8 > new.{split_name(path)[1]}`"
     )
 
 
@@ -184,7 +188,7 @@ def _json_problem(error: json.JSONDecodeError | RecursionError, text: str) -> st
     if isinstance(error, RecursionError):
         return "it is nested too deeply; expected a list of flat objects"
     if error.msg == "Extra data" and text.lstrip().startswith("{"):
-        return f"a second value begins on line {error.lineno}; one object per line is called `.jsonl`, rename the file"
+        return f"a second value begins on line {error.lineno}; if each line is an object, rename it to `.jsonl`"
     return f"{error.msg} on line {error.lineno}, column {error.colno}; correct that line"
 
 
@@ -268,6 +272,9 @@ def _encode(frame: pd.DataFrame, kind: str, path: Path) -> bytes:
             raise DataError(f"`{path}`: parquet cannot hold this table ({error}); write it as `.jsonl`") from error
         return buffer.getvalue()
     if kind in DELIMITERS:
-        return frame.to_csv(None, index=False, sep=DELIMITERS[kind]).encode()
-    text: str = frame.to_json(None, orient="records", lines=kind == "jsonl", force_ascii=False)
+        text = frame.to_csv(None, index=False, sep=DELIMITERS[kind], lineterminator="\n")
+        if "\r" in text:  # the csv module before Python 3.13 leaves cells with a carriage return unquoted
+            text = frame.to_csv(None, index=False, sep=DELIMITERS[kind], lineterminator="\n", quoting=csv.QUOTE_ALL)
+        return text.encode()
+    text = frame.to_json(None, orient="records", lines=kind == "jsonl", force_ascii=False, double_precision=15)
     return text.encode()

@@ -97,11 +97,15 @@ class Job:
 
 
 def worker_environment() -> dict[str, str]:
-    """Environment of workers: one thread unless the job asks for more, no network, no tokenizer threads."""
+    """Environment of workers: one thread unless the job asks for more, no network, no tokenizer threads.
+
+    Arrow's allocator would start a thread as soon as it is imported, which makes the server unfit to fork.
+    """
     limits = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     fixed = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
+    arrow = {"JE_ARROW_MALLOC_CONF": "background_thread:false"}
     quiet = {"TRANSFORMERS_VERBOSITY": "error", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "WANDB_DISABLED": "true"}
-    return {**os.environ, **limits, **fixed, **quiet}
+    return {**os.environ, **limits, **fixed, **arrow, **quiet}
 
 
 class WorkerServer:

@@ -107,7 +107,7 @@ def classify_error(error: BaseException, stage: str) -> tuple[str, str]:
     text = str(error).lower()
     if _is_out_of_memory(error, text):
         return "oom", "oom_eval" if stage == "predict" else "oom_train"
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT) or "no space left" in text:
+    if (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)) or "no space left" in text:
         return "interrupted", "disk"
     if isinstance(error, DivergedError):
         return "diverged", "nan"

@@ -1,8 +1,10 @@
-"""The run's journal, `trials.jsonl`: one finished trial is one line, on disk before anything else learns of it.
+"""The run's journal, `trials.jsonl`: one finished trial is one line, on disk before anything else knows it.
 
-A trial is finished when its line is complete, newline included (`design.md`, decision 10). What covers which fault:
+A trial is finished when its line is complete, newline included (`design.md`, decision 10). What covers
+which fault:
 
-* killed or power lost while writing a line: the torn last line is cut off when the journal is opened or read again;
+* killed or power lost while writing a line: the torn last line is cut off when the journal is opened or
+  read again;
 * disk full while writing a line: the journal is taken back to its previous length and the error raised;
 * damage anywhere else: `RunFolderError` with the line number, nothing is changed.
 
@@ -28,7 +30,7 @@ STATUSES = frozenset(get_args(Status))
 
 
 class Journal:
-    """Appends finished trials to `trials.jsonl`; a torn last line left by an earlier process is cut off first.
+    """Appends finished trials to `trials.jsonl`; a torn last line left by an earlier process is cut off.
 
     Args:
         path: the file; created when missing, its folder must exist.
@@ -43,6 +45,7 @@ class Journal:
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
         self._length = _complete_length(path.read_bytes())
         os.ftruncate(self._file, self._length)
+        self._holds_torn_line = False
         if is_new:
             _sync_folder(path.parent)
 
@@ -54,8 +57,9 @@ class Journal:
             OSError: the disk is full or failed; the journal is as before the call and may be appended to again.
         """
         line = json.dumps(result.to_dict(), allow_nan=False).encode("ascii") + b"\n"
-        if os.fstat(self._file).st_size != self._length:  # an earlier append failed and could not take its bytes back
-            os.ftruncate(self._file, self._length)
+        if self._holds_torn_line:
+            self._cut_torn_line()
+        self._holds_torn_line = True
         try:
             written = 0
             while written < len(line):
@@ -63,9 +67,14 @@ class Journal:
             os.fsync(self._file)
         except BaseException:
             with contextlib.suppress(OSError):  # the next append tries again
-                os.ftruncate(self._file, self._length)
+                self._cut_torn_line()
             raise
         self._length += len(line)
+        self._holds_torn_line = False
+
+    def _cut_torn_line(self) -> None:
+        os.ftruncate(self._file, self._length)
+        self._holds_torn_line = False
 
     def close(self) -> None:
         """Close the file; closing twice is harmless."""
@@ -87,8 +96,8 @@ def read_journal(path: Path, *, repair: bool = True) -> list[TrialResult]:
 
     Args:
         path: the file; a missing one is a run without finished trials.
-        repair: cut a torn last line off the file. Use False where the run may still be going on (a report): the torn line is then
-            only left out, because its writer may be about to complete it.
+        repair: cut a torn last line off the file. Use False where the run may still be going on (a report):
+            the torn line is then only left out, because its writer may be about to complete it.
 
     Raises:
         RunFolderError: a complete line is not a trial, or a trial stands there twice.
@@ -107,15 +116,15 @@ def read_journal(path: Path, *, repair: bool = True) -> list[TrialResult]:
         first = lines.setdefault(result.trial_id, number)
         if first != number:
             raise RunFolderError(
-                f"`{path}` must hold each trial once, but trial {result.trial_id} stands on lines {first} and {number}; "
-                "two processes may have written to it. Remove one of the lines, or start a new run."
+                f"`{path}` must hold each trial once, but trial {result.trial_id} stands on lines {first} and "
+                f"{number}; two processes may have written to it. Remove one of the lines, or start a new run."
             )
         results.append(result)
     return results
 
 
 def write_atomic(path: Path, text: str) -> None:
-    """Replace a file's content so that every reader, and every later start, sees either the old or the new text.
+    """Replace a file's content so that readers and later starts see either the old or the new text.
 
     Args:
         path: the file, UTF-8; its folder must exist.
@@ -139,9 +148,9 @@ def write_atomic(path: Path, text: str) -> None:
 
 
 def _complete_length(content: bytes) -> int:
-    """Number of bytes up to and including the last newline.
+    r"""Number of bytes up to and including the last newline.
 
-    >>> _complete_length(b'{"trial_id": 0}\\n{"tri')
+    >>> _complete_length(b'{"trial_id": 0}\n{"tri')
     16
     """
     return content.rfind(b"\n") + 1

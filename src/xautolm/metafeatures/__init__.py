@@ -1,7 +1,7 @@
 """Meta-features: what a task and a machine look like as named numbers, so that tasks can be compared.
 
-Every set of features has a versioned name (`classification/1`, `system/1`). Profiles are comparable only when the names are
-equal; adding, removing or redefining a feature needs a new number.
+Every set of features has a versioned name (`classification/1`, `system/1`). Profiles are comparable only
+when the names are equal; adding, removing or redefining a feature needs a new number.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def profile_task(task: Task, *, exact: bool = False) -> Mapping[str, float]:
 
     Args:
         task: text classification, one text or a pair; a pair counts as its two texts joined by a space.
-        exact: compute the landmark on all rows as published instead of on a seeded sample of at most 4,000 rows. The other
-            features always see every row.
+        exact: compute the landmark on all rows as published instead of on a seeded sample of at most 4,000
+            rows. The other features always see every row.
 
     Returns:
         The names of `TASK_FEATURES`, in that order, with finite values.

@@ -1,7 +1,8 @@
 """What the control group of this process allows: processor time and memory, cgroup v1 and v2, Linux only.
 
-A container or a batch system often grants less than the machine has. A limit of any group from the process's own up to the
-root applies. Groups that cannot be seen (a container shows the host's path but not its folder) fall back to the mounted root.
+A container or a batch system often grants less than the machine has. A limit of any group from the
+process's own up to the root applies. Groups that cannot be seen (a container shows the host's path but not
+its folder) fall back to the mounted root.
 """
 
 from __future__ import annotations
@@ -74,13 +75,13 @@ def _inactive_file_bytes(folder: Path) -> int:
 
 
 def _number(*paths: Path) -> int | None:
-    """The integer in the first file that holds one; `max` and -1 (v1) mean no limit and are none, like a missing file."""
+    """The integer in the first file that holds one; `max` and -1 (v1) mean no limit and count as none."""
     texts = (_text(path).strip() for path in paths)
     return next((int(text) for text in texts if text.isdigit()), None)
 
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="ascii")
-    except (OSError, UnicodeDecodeError):
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
         return ""

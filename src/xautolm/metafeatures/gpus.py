@@ -25,9 +25,10 @@ class Gpu:
 def visible_gpus(environ: Mapping[str, str] | None = None) -> tuple[Gpu, ...]:
     """List the GPUs that CUDA shows to this process, in CUDA's order (entry N is `cuda:N`).
 
-    `CUDA_VISIBLE_DEVICES` is read as CUDA reads it: numbers, `GPU-` ids or beginnings of them, `MIG-` ids; the first entry that
-    matches nothing ends the list. Numbers follow the PCI order, as with `CUDA_DEVICE_ORDER=PCI_BUS_ID`; CUDA's default puts the
-    fastest first, which differs only on machines with unequal GPUs.
+    `CUDA_VISIBLE_DEVICES` is read as CUDA reads it: numbers, `GPU-` ids or beginnings of them, `MIG-` ids;
+    the first entry that matches nothing ends the list. Numbers follow the PCI order, as with
+    `CUDA_DEVICE_ORDER=PCI_BUS_ID`; CUDA's default puts the fastest first, which differs only on machines
+    with unequal GPUs.
 
     Args:
         environ: environment to read; None = that of this process.

@@ -1,4 +1,4 @@
-"""Label distribution features of a classification task, as published (`method.md` section 4, features 2-6)."""
+"""Label distribution features of a classification task, as published (`method.md` section 4, no. 2-6)."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from collections.abc import Sequence
 def label_features(labels: Sequence[int]) -> dict[str, float]:
     """Number of classes, entropy, extreme shares and imbalance of the labels.
 
-    The published code adds 1e-10 inside the logarithm (its entropy of four equal classes is 1.99999999942); here the
-    entropy is exact, which differs by less than 1e-8.
+    The published code adds 1e-10 inside the logarithm (its entropy of four equal classes is 1.99999999942);
+    here the entropy is exact, which differs by less than 1e-8.
 
     Args:
         labels: label index of each row. Classes without a row do not count.
 
     Returns:
-        `n_classes`, `label_entropy_bits`, `min_class_share`, `max_class_share`, `imbalance` (smallest share over largest,
-        1 = balanced). Always finite; all 0 without rows.
+        `n_classes`, `label_entropy_bits`, `min_class_share`, `max_class_share`, `imbalance` (smallest share
+        over largest, 1 = balanced). Always finite; all 0 without rows.
 
     >>> label_features([0, 0, 0, 1])["imbalance"]
     0.3333333333333333

@@ -1,4 +1,4 @@
-"""The published landmark: how well a small decision tree does on the task (`method.md` section 4, feature 10)."""
+"""The published landmark: how well a small decision tree does on the task (`method.md` section 4, no. 10)."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ SAMPLE_ROWS = 4_000
 SEED = 42
 MAX_FEATURES = 5_000
 MAX_COMPONENTS = 100
+#: TruncatedSVD refuses a single column; the published landmark is 0 when anything refuses.
+MIN_WORDS = 2
 MAX_FOLDS = 5
 TREE_DEPTH = 5
 
@@ -24,19 +26,21 @@ TREE_DEPTH = 5
 def tree_landmark(texts: Sequence[str], labels: Sequence[int], *, exact: bool = False) -> float:
     """Mean cross-validated accuracy of a decision tree of depth 5 on reduced TF-IDF.
 
-    TF-IDF keeps the min(5000, n // 2) most frequent words without English stop words, truncated SVD reduces it to at most
-    100 components, and stratified folds (at most 5, never more than the smallest class has rows, seed 42) score the tree.
-    TF-IDF and SVD see no labels and are fitted once on all rows, not per fold: the published description leaves this open.
+    TF-IDF keeps the min(5000, n // 2) most frequent words without English stop words, truncated SVD reduces
+    it to at most 100 components, and stratified folds (at most 5, never more than the smallest class has
+    rows, seed 42) score the tree. TF-IDF and SVD see no labels and are fitted once on all rows, not per
+    fold: the published description leaves this open.
 
     Args:
         texts: one document per row, shape (n_rows,).
         labels: label index of each row, shape (n_rows,).
-        exact: use every row, as published. Otherwise a seeded sample of at most 4,000 rows, which holds at least two rows of
-            each class that has two (as long as there are at most 2,000 classes); n above is then the size of the sample.
+        exact: use every row, as published. Otherwise a seeded sample of at most 4,000 rows, which holds at
+            least two rows of each class that has two (as long as there are at most 2,000 classes); n above
+            is then the size of the sample.
 
     Returns:
-        Accuracy in [0, 1]; training accuracy when a class has fewer than two rows; 0 when there are fewer than two rows or no
-        text holds a word that is not a stop word.
+        Accuracy in [0, 1]; training accuracy when a class has fewer than two rows; 0 when there are fewer
+        than four rows or fewer than two words that are not stop words.
     """
     import numpy as np
 
@@ -49,7 +53,7 @@ def tree_landmark(texts: Sequence[str], labels: Sequence[int], *, exact: bool = 
     target = np.asarray(labels)
     smallest = min(Counter(labels).values())
     with warnings.catch_warnings():
-        # Many classes with few rows each are a property of the task, not a mistake that the user could correct.
+        # Many classes with few rows each are a property of the task, not a mistake to warn of.
         warnings.filterwarnings("ignore", message="The number of unique classes is greater", category=UserWarning)
         if smallest < 2:
             return _accuracy(features, target, features, target)
@@ -67,7 +71,8 @@ def sample_rows(labels: Sequence[int], n_rows: int) -> list[int]:
     order = list(range(len(labels)))
     random.Random(SEED).shuffle(order)
     taken: Counter[int] = Counter()
-    first, rest = [], []
+    first: list[int] = []
+    rest: list[int] = []
     for row in order:
         taken[labels[row]] += 1
         (first if taken[labels[row]] <= 2 else rest).append(row)
@@ -75,21 +80,24 @@ def sample_rows(labels: Sequence[int], n_rows: int) -> list[int]:
 
 
 def _reduced_tfidf(texts: Sequence[str]) -> NDArray[np.float64] | None:
-    """Dense document vectors, shape (n_rows, <= 100); None when the texts hold no usable word."""
+    """Dense document vectors, shape (n_rows, <= 100); None when too few words are usable."""
     import numpy as np
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     max_features = min(MAX_FEATURES, len(texts) // 2)
-    if max_features < 1:
+    if max_features < MIN_WORDS:
         return None
     vectorizer = TfidfVectorizer(max_features=max_features, stop_words="english")
     try:
         tfidf = vectorizer.fit_transform(texts)
     except ValueError:  # scikit-learn's "empty vocabulary"
         return None
+    if tfidf.shape[1] < MIN_WORDS:
+        return None
     n_components = min(MAX_COMPONENTS, tfidf.shape[1])
-    with np.errstate(divide="ignore", invalid="ignore"):  # explained variance of identical documents is 0/0; not used
+    # The explained variance of identical documents is 0/0; it is not used.
+    with np.errstate(divide="ignore", invalid="ignore"):
         reduced: NDArray[np.float64] = TruncatedSVD(n_components, random_state=SEED).fit_transform(tfidf)
     return reduced
 

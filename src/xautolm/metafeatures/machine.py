@@ -21,14 +21,16 @@ CPU_INFO = Path("/proc/cpuinfo")
 def system_features(device: str = "cpu") -> Mapping[str, float]:
     """Compute the five published system features (`method.md` section 4), schema `system/1`.
 
-    Unlike in the published runs, where it was always 0, the GPU memory is that of the device which the run uses.
+    Unlike in the published runs, where it was always 0, the GPU memory is that of the device which the run
+    uses.
 
     Args:
         device: `cpu`, `cuda` (the first visible GPU) or `cuda:N`.
 
     Returns:
-        `physical_cores`, `logical_cores`, `max_frequency_ghz` (0 when the system does not tell), `ram_gib` (of the machine, in
-        GiB), `gpu_memory_gib` (0 on `cpu`, without a driver and for a GPU that is not there).
+        `physical_cores`, `logical_cores`, `max_frequency_ghz` (0 when the system does not tell), `ram_gib`
+        (of the machine, in GiB), `gpu_memory_gib` (0 on `cpu`, without a driver and for a GPU that is not
+        there).
 
     Raises:
         UsageError: `device` has another form.
@@ -44,14 +46,14 @@ def system_features(device: str = "cpu") -> Mapping[str, float]:
 
 
 def usable_cores() -> int:
-    """Whole processor cores that this process may use: affinity mask and control group quota, at least 1."""
+    """Whole processor cores that this process may use: affinity and control group quota, at least 1."""
     granted = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = cpu_quota()
     return max(1, granted if quota is None else min(granted, int(quota)))
 
 
 def available_memory_mib() -> float:
-    """Memory that new processes can take without swapping or being killed, in MiB: machine and control group."""
+    """Memory in MiB that new processes can take without swapping (machine) or being killed (control group)."""
     available = psutil.virtual_memory().available
     headroom = memory_headroom_bytes()
     return (available if headroom is None else min(available, headroom)) / MIB
@@ -86,8 +88,8 @@ def _gpu_memory_gib(device: str) -> float:
 def _max_frequency_ghz() -> float:
     """Highest processor frequency in GHz.
 
-    Virtual machines often tell the present frequency only; it is rounded to 0.1 GHz, or else one machine would look like
-    another one at every start.
+    Virtual machines often tell the present frequency only; it is rounded to 0.1 GHz, or else one machine
+    would look like another one at every start.
     """
     try:
         frequency = psutil.cpu_freq()

@@ -1,4 +1,4 @@
-"""Text length features of a classification task, as published (`method.md` section 4, features 1 and 7-9)."""
+"""Text length features of a classification task, as published (`method.md` section 4, no. 1 and 7-9)."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ def documents(split: Split) -> list[str]:
 
 
 def text_features(texts: Sequence[str]) -> dict[str, float]:
-    """Number of rows and the mean, standard deviation and coefficient of variation of their length in characters.
+    """Number of rows; mean, standard deviation and coefficient of variation of their length in characters.
 
-    The published description does not say whether its deviation is that of the sample or of the population; this is the
-    population's (divisor n), which is also numpy's default. At 1,000 rows the two differ by 0.05 %.
+    The published description does not say whether its deviation is that of the sample or of the population;
+    this is the population's (divisor n), which is also numpy's default. At 1,000 rows the two differ by
+    0.05 %.
 
     Args:
         texts: one document per row; may be empty.

@@ -1,7 +1,8 @@
 """Which decisions a failure speaks against.
 
-A failure is the work of a few decisions together (memory: model, batch, length), so only these are pushed away. What the
-machine or the run did (a full disk, a killed process, a missing file, Ctrl-C) speaks against nothing.
+A failure is the work of a few decisions together (memory: model, batch, length), so only these are pushed
+away. What the machine or the run did (a full disk, a killed process, a missing file, Ctrl-C) speaks against
+nothing.
 """
 
 from __future__ import annotations
@@ -25,10 +26,9 @@ _BLAMED: Mapping[Status, frozenset[str]] = MappingProxyType(
         "invalid": _CONFIGURATION,
     }
 )
-#: Error kinds of `crashed` and `invalid` trials that are the pipeline's own fault; other kinds teach nothing.
-PIPELINE_KINDS = frozenset({"pipeline", "config", "bad_config", "unsupported"})
-#: Error kinds that are the machine's fault whatever the status says.
-MACHINE_KINDS = frozenset({"disk", "killed", "hang", "start", "worker", "network", "missing_file"})
+#: Error kinds of `crashed` and `invalid` trials that are the pipeline's own fault. Other kinds are exceptions of
+#: unknown cause and dead or hung processes: they teach nothing about the decisions.
+PIPELINE_KINDS = frozenset({"settings"})
 
 
 def blamed(result: TrialResult) -> frozenset[str]:
@@ -38,8 +38,6 @@ def blamed(result: TrialResult) -> frozenset[str]:
         The names; empty when the result is no failure or when the failure is not the pipeline's.
     """
     kind = result.error.kind if result.error else ""
-    if kind in MACHINE_KINDS:
-        return frozenset()
     if result.status in ("crashed", "invalid") and kind not in PIPELINE_KINDS:
         return frozenset()
     return _BLAMED.get(result.status, frozenset())

@@ -149,9 +149,7 @@ class Numeric:
             return replace(self, thinning=self._thinned(coordinates, alpha))
         mean, dev = published_update(self.mean, self.dev, coordinates, alpha)
         low, high = self.limits
-        return replace(
-            self, mean=min(max(mean, low), high), dev=max(dev, MIN_DEV_SHARE * (high - low) or 1.0)
-        )
+        return replace(self, mean=min(max(mean, low), high), dev=max(dev, MIN_DEV_SHARE * (high - low) or 1.0))
 
     def _thinned(self, coordinates: Sequence[float], alpha: float) -> tuple[float, ...]:
         """Lower the density around the coordinates by what the update takes from one of n equal choices.
@@ -161,9 +159,7 @@ class Numeric:
         """
         low, high = self.limits
         n_choices = 1 / (REPULSION_WIDTH * math.sqrt(2 * math.pi))
-        positions = (
-            (np.asarray(coordinates) - low) / (high - low) if high > low else np.zeros(len(coordinates))
-        )
+        positions = (np.asarray(coordinates) - low) / (high - low) if high > low else np.zeros(len(coordinates))
         kernel = np.exp(-0.5 * ((_CENTRES[:, None] - positions[None, :]) / REPULSION_WIDTH) ** 2).sum(axis=1)
         thinning = np.asarray(self.thinning) * np.exp(np.maximum(n_choices * alpha * kernel, -50.0))
         return tuple(np.maximum(thinning / thinning.max(), MIN_REPULSION).tolist())
@@ -236,6 +232,4 @@ def _coordinate(domain: Float | Int, value: float) -> float:
 
 def _draw(rng: np.random.Generator, cumulated: Sequence[float]) -> int:
     """Index of a cell, drawn by cumulated weights."""
-    return min(
-        int(np.searchsorted(cumulated, rng.random() * cumulated[-1], side="right")), len(cumulated) - 1
-    )
+    return min(int(np.searchsorted(cumulated, rng.random() * cumulated[-1], side="right")), len(cumulated) - 1)

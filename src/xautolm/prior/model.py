@@ -1,7 +1,7 @@
 """The probabilistic model of pipelines: one belief per decision of the conditional space.
 
-Decisions are named by handles: `method`, `<method>.model` and `<method>.<hyperparameter>`. The distribution of
-models belongs to its method, because what fits under one method may not fit under another.
+Decisions are named by handles: `method`, `<method>.model` and `<method>.<hyperparameter>`. The distribution
+of models belongs to its method, because what fits under one method may not fit under another.
 """
 
 from __future__ import annotations

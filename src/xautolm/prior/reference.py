@@ -1,7 +1,7 @@
 """The published warm start (`method.md` 1.3-1.10), with its defects repaired.
 
-Experiences of similar tasks push the cold model: successes towards their decisions, by their utility inside their own run;
-failures away from the decisions that caused them; both less with growing distance of their task.
+Experiences of similar tasks push the cold model: successes towards their decisions, by their utility inside
+their own run; failures away from the decisions that caused them; both less with growing distance of the task.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class ReferenceOptions:
         beta_scale: strength of the decay with distance; 0 = distance does not count.
         positive_mass: learning rates of all successes sum to at most this (published limit L+ = 1).
         negative_mass: learning rates of all failures sum to at most this (published limit L- = -1).
-        max_positive_alpha: largest rate of one success (published fixed rate), so that few cannot decide alone.
+        max_positive_alpha: largest rate of one success (published fixed rate): a few cannot decide alone.
         max_negative_alpha: largest rate of one failure (published fixed rate).
     """
 
@@ -55,11 +55,11 @@ class ReferenceOptions:
 
 @dataclass(frozen=True, slots=True)
 class _Evidence:
-    """An experience that may teach something, with its distance and the decisions it speaks about (None = all)."""
+    """An experience that may teach something, its distance, and the decisions that it speaks about."""
 
     experience: Experience
     distance: float
-    handles: frozenset[str] | None
+    handles: frozenset[str] | None  # None = all decisions, of a success
 
     @property
     def is_positive(self) -> bool:
@@ -113,7 +113,7 @@ def _gather(
     sketch: Sequence[int],
     options: ReferenceOptions,
 ) -> list[_Evidence]:
-    """Experiences that teach something, with their distance; a run has one profile, so it is measured once."""
+    """Experiences that teach something, with their distance (a run has one profile: measured once)."""
     runs = {experience.run_id: experience for experience in experiences}
     measured = distances(profile, [e.profile for e in runs.values()], options.distance)
     distance = {

@@ -1,7 +1,7 @@
 """How far past tasks are from the current one, by their meta-features.
 
-Three groups of features, task 0.4, semantic 0.3 and system 0.3 (published weights). A group that one of the two
-profiles lacks is left out and the other weights are scaled up, so a distance is always finite.
+Three groups of features: task 0.4, semantic 0.3 and system 0.3 (published weights). A group that one of the
+two profiles lacks is left out and the other weights are scaled up, so a distance is always finite.
 """
 
 from __future__ import annotations
@@ -14,14 +14,13 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from xautolm.data.fingerprint import sketch_containment
 from xautolm.records import Profile
 
 Array = npt.NDArray[np.float64]
 Normalizer = Literal["log", "min-max", "standard"]
 Metric = Literal["euclidean", "cosine", "manhattan"]
 
-#: Size of a full bottom-k sketch; a shorter one holds every row of its data set.
-SKETCH_SIZE = 256
 #: Two data sets are the same data when more than this share of the smaller one is in the other.
 SAME_DATA_CONTAINMENT = 0.1
 
@@ -48,31 +47,9 @@ class DistanceOptions:
     semantic_metric: Metric = "cosine"
 
 
-def containment(a: Sequence[int], b: Sequence[int], size: int = SKETCH_SIZE) -> float:
-    """Share of the smaller data set that is in the other one, estimated from two bottom-k sketches.
-
-    Both are cut at the largest hash up to which both are complete; below it they are plain samples.
-
-    >>> containment([1, 2, 3, 4], [2, 3, 4, 9], size=256)
-    0.75
-    >>> containment([1, 5, 9], [1, 2, 3], size=3)
-    1.0
-    >>> containment([], [1])
-    0.0
-    """
-    complete_up_to = min((max(s) for s in (a, b) if len(s) >= size), default=None)
-    rows_a, rows_b = (
-        {h for h in sketch if complete_up_to is None or h <= complete_up_to} for sketch in (a, b)
-    )
-    smaller = min(len(rows_a), len(rows_b))
-    return len(rows_a & rows_b) / smaller if smaller else 0.0
-
-
-def is_same_data(
-    fingerprint: str, sketch: Sequence[int], other_fingerprint: str, other: Sequence[int]
-) -> bool:
+def is_same_data(fingerprint: str, sketch: Sequence[int], other_fingerprint: str, other: Sequence[int]) -> bool:
     """Whether two data sets are the same rows, or one is largely part of the other."""
-    return fingerprint == other_fingerprint or containment(sketch, other) > SAME_DATA_CONTAINMENT
+    return fingerprint == other_fingerprint or sketch_containment(sketch, other) > SAME_DATA_CONTAINMENT
 
 
 def distances(

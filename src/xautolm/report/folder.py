@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -15,15 +14,12 @@ from xautolm.records import Objective, RunReport, Status, TrialResult
 #: Keys of `run.json` without which no report can be made; all others have a default.
 REQUIRED = ("run_id", "status", "objectives")
 
-#: Names of objectives that are costs; every other objective is a metric of `scores`.
-COST_NAMES = frozenset({"time", "memory", "energy"})
-
 
 def read_run(folder: str | Path) -> RunReport:
     """Read the facts of a run from its folder.
 
-    The journal is the truth: when `run.json` is behind it (a run killed between two writes), the front and the best
-    trial are computed again from the trials.
+    The journal is the truth: when `run.json` is behind it (a run killed between two writes), the front and
+    the best trial are computed again from the trials.
 
     Raises:
         RunFolderError: the folder is missing, is no run folder, or `run.json` or `trials.jsonl` is damaged.
@@ -48,7 +44,7 @@ def read_run(folder: str | Path) -> RunReport:
 def quality_objective(run: Mapping[str, Any]) -> Objective:
     """The first objective of the run that is a metric; `f1` when all are costs."""
     for entry in run["objectives"]:
-        if entry["name"] not in COST_NAMES:
+        if entry["name"] not in pareto.COSTS:
             return Objective(entry["name"], entry["direction"])
     return Objective("f1", "maximize")
 
@@ -94,13 +90,14 @@ def _read_run_json(path: Path) -> dict[str, Any]:
 
 
 def _check_objectives(objectives: Any, path: Path) -> None:
-    entries = objectives if isinstance(objectives, list) else [None]
+    entries: list[Any] = objectives if isinstance(objectives, list) else [objectives]
     for entry in entries:
         is_named = isinstance(entry, dict) and isinstance(entry.get("name"), str)
         if not is_named or entry.get("direction") not in ("maximize", "minimize"):
             raise RunFolderError(
-                f"Expected `objectives` in `{path}` to be a list of {{name, direction}} with direction `maximize` "
-                f"or `minimize`, got {entry!r}. Restore the file, or run `xautolm resume` with this folder."
+                f"Expected `objectives` in `{path}` to be a list of {{name, direction}} with direction "
+                f"`maximize` or `minimize`, got {entry!r}. Restore the file, "
+                "or run `xautolm resume` with this folder."
             )
 
 
@@ -126,8 +123,9 @@ def _read_trials(path: Path, n_expected: int) -> tuple[TrialResult, ...]:
         earlier = trials.pop(trial.trial_id, None)
         if earlier is not None and earlier.status != "interrupted":
             raise RunFolderError(
-                f"Expected each trial once in `{path}`, but line {line_number} holds trial {trial.trial_id} again. "
-                "Two runs may have written to one folder; remove the line that does not belong here."
+                f"Expected each trial once in `{path}`, but line {line_number} holds trial "
+                f"{trial.trial_id} again. Two runs may have written to one folder; "
+                "remove the line that does not belong here."
             )
         trials[trial.trial_id] = trial
     return tuple(trials.values())
@@ -158,17 +156,6 @@ def _count(value: Any) -> int:
 
 
 def _front_of(trials: tuple[TrialResult, ...], run: Mapping[str, Any]) -> tuple[tuple[int, ...], int | None]:
-    """Front and best trial computed from the trials; ties in quality go to the cheaper trial."""
-    quality = quality_objective(run)
-    sign = 1.0 if quality.direction == "maximize" else -1.0
-    scored = {
-        t.trial_id: t for t in trials if t.is_ok and math.isfinite(t.scores.get(quality.name, math.nan))
-    }
-    objectives = tuple(Objective(o["name"], o["direction"]) for o in run["objectives"])
-    front = pareto.front(tuple(scored.values()), objectives)
-    best = max(
-        scored.values(),
-        key=lambda t: (sign * t.scores[quality.name], -t.cost.time_s, -t.trial_id),
-        default=None,
-    )
-    return tuple(front), best.trial_id if best else None
+    """Front and recommended trial, computed from the trials."""
+    objectives = tuple(Objective(entry["name"], entry["direction"]) for entry in run["objectives"])
+    return pareto.front(trials, objectives), pareto.recommend(trials, objectives)

@@ -1,7 +1,8 @@
-"""One self-contained HTML page per run: Plotly is inlined, and a content security policy forbids everything else.
+"""One self-contained HTML page per run: Plotly is inlined, a content security policy forbids everything else.
 
-The policy names the page's own scripts by their hashes: a string that came in with the data could not run even if it
-were left unescaped. Data reach the scripts as JSON in `<script type="application/json">` blocks, which never execute.
+The policy names the page's own scripts by their hashes: a string that came in with the data could not run
+even if it were left unescaped. Data reach the scripts as JSON in `<script type="application/json">` blocks,
+which never execute.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import base64
 import hashlib
 import json
 import os
+import re
 import shlex
 from functools import cache
 from importlib import resources
@@ -17,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from xautolm.report import wording
 from xautolm.report.plots import anytime_figure, pareto_figure
@@ -27,9 +29,7 @@ from xautolm.report.summary import Summary
 def render_html(summary: Summary) -> str:
     """The page as a string."""
     scripts = {"plotly": _plotly_js(), "page": _template_file("report.js")}
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(
         {
             "score": wording.score,
@@ -38,6 +38,7 @@ def render_html(summary: Summary) -> str:
             "number": wording.number,
             "plural": wording.plural,
             "percent": wording.percent,
+            "code": code,
         }
     )
     template = environment.from_string(_template_file("report.html.j2"))
@@ -71,6 +72,15 @@ def write_html(summary: Summary, path: str | Path | None = None) -> Path:
     finally:
         temporary.unlink(missing_ok=True)
     return target
+
+
+def code(sentence: str) -> Markup:
+    """A sentence with its backticks turned into `code` elements; everything else is escaped.
+
+    >>> str(code("raise `--memory` < `now`"))
+    'raise <code>--memory</code> &lt; <code>now</code>'
+    """
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(sentence))))  # noqa: S704  # escaped
 
 
 def json_block(value: Any) -> Markup:

@@ -7,14 +7,14 @@ from collections import Counter
 from collections.abc import Sequence
 from types import TracebackType
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from xautolm.records import FAILURES, Budget, Objective, Progress, TrialResult
-from xautolm.report.folder import COST_NAMES
+from xautolm.pareto import COSTS
+from xautolm.records import FAILURES, Budget, Objective, Pipeline, Progress, TrialResult
 from xautolm.report.rows import finite
 from xautolm.report.wording import METRIC_NAMES, N_KEY_SETTINGS, clean, duration, score, settings
 
@@ -28,8 +28,8 @@ N_FRONT_ROWS = 6
 class LiveView:
     """Shows a run while it runs.
 
-    On a terminal, `update` redraws the view (no thread of its own: the coordinator forks). Elsewhere `update` is silent
-    and each finished trial is one line.
+    On a terminal, `update` redraws the view (without a thread of its own). Elsewhere `update` is silent and
+    each finished trial is one line.
 
     Attributes:
         console: where to write; its `is_terminal` decides which way.
@@ -40,7 +40,7 @@ class LiveView:
     def __init__(self, console: Console, budget: Budget, objectives: Sequence[Objective]) -> None:
         self.console = console
         self.budget = budget
-        quality = next((o for o in objectives if o.name not in COST_NAMES), Objective("f1", "maximize"))
+        quality = next((o for o in objectives if o.name not in COSTS), Objective("f1", "maximize"))
         self._metric = quality.name
         self._sign = 1.0 if quality.direction == "maximize" else -1.0
         self._live: Live | None = None
@@ -90,14 +90,12 @@ class LiveView:
 
     def _line(self, result: TrialResult) -> str:
         pipeline = result.pipeline
-        what = f"{clean(pipeline.model, 120)} {clean(pipeline.method, 60)} {settings(pipeline.params, N_KEY_SETTINGS)}"
+        what = f"{_name(pipeline)} {settings(pipeline.params, N_KEY_SETTINGS)}"
         value = finite(result.scores.get(self._metric)) if result.is_ok else None
         outcome = f"{self._metric} {score(value)}" if value is not None else ""
         reason = f"  {result.error.kind}: {result.error.message}" if result.error else ""
         seconds = f"{duration(result.cost.time_s):>8}"
-        return f"trial {result.trial_id} {result.status:<8} {outcome:<8} {seconds}  {what}{reason}".replace(
-            "   ", "  "
-        )
+        return f"trial {result.trial_id} {result.status:<8} {outcome:<8} {seconds}  {what}{reason}".replace("   ", "  ")
 
     def _view(
         self,
@@ -106,10 +104,12 @@ class LiveView:
         front: Sequence[int],
         elapsed_s: float,
     ) -> Group:
-        parts = [self._budget_line(finished, elapsed_s), Text(self._counts(finished), no_wrap=True)]
+        parts: list[RenderableType] = [
+            self._budget_line(finished, elapsed_s),
+            Text(self._counts(finished), no_wrap=True),
+        ]
         parts += [
-            Text(_running_line(progress), style="cyan", no_wrap=True, overflow="ellipsis")
-            for progress in running
+            Text(_running_line(progress), style="cyan", no_wrap=True, overflow="ellipsis") for progress in running
         ]
         on_front = [trial for trial in finished if trial.trial_id in set(front)]
         if on_front:
@@ -119,9 +119,7 @@ class LiveView:
     def _budget_line(self, finished: Sequence[TrialResult], elapsed_s: float) -> Table:
         if self.budget.wall_s is not None:
             total, done = self.budget.wall_s, elapsed_s
-            label = (
-                f"{duration(elapsed_s)} of {duration(total)}, {duration(max(0.0, total - elapsed_s))} left"
-            )
+            label = f"{duration(elapsed_s)} of {duration(total)}, {duration(max(0.0, total - elapsed_s))} left"
         else:
             total, done = float(self.budget.n_trials or 1), float(len(finished))
             label = f"{len(finished)} of {round(total)} trials, {duration(elapsed_s)}"
@@ -140,35 +138,32 @@ class LiveView:
         return f"{statuses['ok']} done{stopped}, {sum(failed.values())} failed{kinds}{leader}"
 
     def _best(self, finished: Sequence[TrialResult]) -> tuple[float, int] | None:
-        scored = [
-            (finite(trial.scores.get(self._metric)), trial.trial_id) for trial in finished if trial.is_ok
-        ]
+        scored = [(finite(trial.scores.get(self._metric)), trial.trial_id) for trial in finished if trial.is_ok]
         valid = [(value, trial_id) for value, trial_id in scored if value is not None]
         return max(valid, key=lambda pair: self._sign * pair[0], default=None)
 
     def _front_table(self, on_front: Sequence[TrialResult]) -> Table:
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", title="front", title_justify="left")
         table.add_column("trial", justify="right")
-        table.add_column(
-            METRIC_NAMES.get(self._metric, clean(self._metric, 40)), justify="right", no_wrap=True
-        )
+        table.add_column(METRIC_NAMES.get(self._metric, clean(self._metric, 40)), justify="right", no_wrap=True)
         table.add_column("time", justify="right", no_wrap=True)
         table.add_column("pipeline", no_wrap=True, overflow="ellipsis")
-        ranked = sorted(
-            on_front, key=lambda trial: self._sign * (trial.scores.get(self._metric) or 0.0), reverse=True
-        )
+        ranked = sorted(on_front, key=lambda trial: self._sign * (trial.scores.get(self._metric) or 0.0), reverse=True)
         for trial in ranked[:N_FRONT_ROWS]:
             table.add_row(
                 Text(str(trial.trial_id)),
                 Text(score(finite(trial.scores.get(self._metric)))),
                 Text(duration(trial.cost.time_s)),
-                Text(f"{clean(trial.pipeline.model, 60)} {clean(trial.pipeline.method, 30)}"),
+                Text(_name(trial.pipeline)),
             )
         return table
 
 
 def _running_line(progress: Progress) -> str:
-    pipeline = progress.pipeline
     epoch = f", epoch {progress.epoch:.1f} of {progress.n_epochs:g}" if progress.n_epochs else ""
-    what = f"{clean(pipeline.model, 60)} {clean(pipeline.method, 30)}"
-    return f"trial {progress.trial_id}  {what}  {clean(progress.stage, 30)}{epoch}, {duration(progress.elapsed_s)}"
+    stage = f"{clean(progress.stage, 30)}{epoch}, {duration(progress.elapsed_s)}"
+    return f"trial {progress.trial_id}  {_name(progress.pipeline)}  {stage}"
+
+
+def _name(pipeline: Pipeline) -> str:
+    return f"{clean(pipeline.model, 80)} {clean(pipeline.method, 40)}"

@@ -1,7 +1,7 @@
-"""The two plots of the report as Plotly figures in plain dictionaries (data and layout), without importing Plotly.
+"""The two plots of the report as Plotly figures in plain dictionaries (data, layout), without Plotly.
 
-Plotly reads a little HTML in every text it draws, so that each foreign string goes through `html.escape` here. Colours
-are names (`front`, `muted`, ...) that the page's script replaces by those of the light or dark theme.
+Plotly reads a little HTML in every text it draws, so that each foreign string goes through `html.escape`
+here. Colours are names (`front`, `muted`, ...) that the page's script replaces by the theme's.
 """
 
 from __future__ import annotations
@@ -20,9 +20,12 @@ Figure = dict[str, Any]
 #: The smallest time (s) on the log axis; a trial that failed at once has 0 s.
 SHORTEST_S = 0.01
 
+#: Ticks of the log axis (s): 1, 2 and 5 in every decade from a hundredth of a second to weeks.
+TICKS_S = [digit * 10.0**decade for decade in range(-2, 7) for digit in (1, 2, 5)]
+
 
 def pareto_figure(summary: Summary) -> Figure:
-    """Quality against time: the front as a line, dominated trials grey, trials without a score as marks below."""
+    """Quality against time: the front as a line, dominated trials grey, trials without a score below."""
     front = summary.front
     dominated = [row for row in summary.trials if row.score is not None and not row.is_front]
     unscored = [row for row in summary.trials if row.score is None]
@@ -38,7 +41,7 @@ def pareto_figure(summary: Summary) -> Figure:
         traces.append(_scored(best, "recommended", marker))
     traces += _marks(unscored)
     layout = _layout(x="time per trial (s, log scale)", y=f"validation {summary.metric}")
-    layout["xaxis"] |= {"type": "log", "dtick": "D2"}
+    layout["xaxis"] |= {"type": "log", "tickvals": TICKS_S, "ticktext": [f"{tick:g}" for tick in TICKS_S]}
     if unscored:
         statuses = sorted({row.status for row in unscored})
         share = min(0.3, 0.06 * len(statuses) + 0.02)
@@ -57,7 +60,7 @@ def pareto_figure(summary: Summary) -> Figure:
 
 
 def anytime_figure(summary: Summary) -> Figure:
-    """Best score so far against elapsed time, with every scored trial and, on demand, the validation curves."""
+    """Best score so far against elapsed time, with all scored trials and, on demand, their curves."""
     unit, per = ("min", 60.0) if (summary.elapsed_s or 0) > 180 else ("s", 1.0)
     scored = [row for row in summary.trials if row.score is not None and row.finished_s is not None]
     traces = [_curves(summary.trials, per)]
@@ -77,8 +80,7 @@ def anytime_figure(summary: Summary) -> Figure:
                 "x": [round(s / per, 4) for s, _, _ in steps] + [round(end_s / per, 4)],
                 "y": [value for _, value, _ in steps] + [steps[-1][1]],
                 "hoverinfo": "text",
-                "hovertext": [f"best so far: {score(v)} (trial {i}) after {duration(s)}" for s, v, i in steps]
-                + [""],
+                "hovertext": [f"best so far: {score(v)} (trial {i}) after {duration(s)}" for s, v, i in steps] + [""],
             }
         )
     layout = _layout(x=f"elapsed time ({unit}, pauses left out)", y=f"validation {summary.metric}")
@@ -124,7 +126,7 @@ def _marks(unscored: Sequence[TrialRow]) -> list[dict[str, Any]]:
 
 
 def _curves(rows: Sequence[TrialRow], per: float) -> dict[str, Any]:
-    """The validation curves of all trials as one trace with gaps, hidden until its legend entry is clicked."""
+    """The validation curves as one trace with gaps, hidden until its legend entry is clicked."""
     x: list[float | None] = []
     y: list[float | None] = []
     text: list[str] = []
@@ -152,9 +154,7 @@ def _curves(rows: Sequence[TrialRow], per: float) -> dict[str, Any]:
 
 def _hover(row: TrialRow) -> str:
     figures = [duration(row.time_s), memory(row.peak_mem_mib)] if row.peak_mem_mib else [duration(row.time_s)]
-    head = (
-        f"trial {row.trial_id}: {row.status if row.score is None else score(row.score)}, {', '.join(figures)}"
-    )
+    head = f"trial {row.trial_id}: {row.status if row.score is None else score(row.score)}, {', '.join(figures)}"
     lines = [head, row.pipeline, *textwrap.wrap(row.all_settings, 60), *textwrap.wrap(row.error, 60)[:3]]
     return "<br>".join(escape(line) for line in lines)
 

@@ -9,7 +9,7 @@ from typing import Any
 from xautolm.report.rows import TrialRow, finite
 from xautolm.report.wording import METRIC_NAMES, clean, duration, percent, plural, score
 
-#: How much quality the thrifty alternative may give up: below the spread that seeds alone cause on 1,000 rows.
+#: How much quality the thrifty alternative may give up.
 THRIFTY_LOSS = 0.02
 
 
@@ -21,7 +21,7 @@ class Recommendation:
         metric: readable name of the quality metric.
         train_share: share of the training rows that the trial was trained on.
         reasons: sentences, in reading order.
-        thrifty: the cheapest front trial that gives up at most `THRIFTY_LOSS`; None when that is the recommended one.
+        thrifty: the cheapest front trial that gives up at most `THRIFTY_LOSS`; None when none is cheaper.
     """
 
     trial: TrialRow
@@ -49,7 +49,8 @@ def recommend(
     best = next((row for row in rows if row.is_best), None)
     if best is None or best.score is None:
         return None
-    sign, name = (1.0, METRIC_NAMES.get(metric, clean(metric, 40))) if maximize else (-1.0, clean(metric, 40))
+    sign = 1.0 if maximize else -1.0
+    name = METRIC_NAMES.get(metric, clean(metric, 40))
     scored = [row for row in rows if row.score is not None]
     share = finite(best.params.get("train_fraction", 1.0)) or 1.0
     thrifty = _thrifty(best, scored, sign)
@@ -78,13 +79,13 @@ def times_as(ratio: float) -> str:
 def _against_next(best: TrialRow, scored: Sequence[TrialRow], name: str, sign: float) -> str:
     others = [row for row in scored if row.trial_id != best.trial_id]
     if not others:
-        return f"Trial {best.trial_id} is the only trial that gave a score: validation {name} {score(best.score)}."
+        return f"Trial {best.trial_id} is the only one that gave a score: validation {name} {score(best.score)}."
     following = max(others, key=lambda row: (sign * (row.score or 0.0), -row.time_s))
     lead = sign * ((best.score or 0.0) - (following.score or 0.0))
     if lead < 0:
         return (
-            f"The run recommends trial {best.trial_id} with validation {name} {score(best.score)}, although trial "
-            f"{following.trial_id} ({following.pipeline}) scored {-lead:.3f} better ({score(following.score)})."
+            f"The run recommends trial {best.trial_id} with validation {name} {score(best.score)}, although "
+            f"trial {following.trial_id} ({following.pipeline}) scored {score(following.score)}."
         )
     extent = "highest" if sign > 0 else "lowest"
     cost = times_as(best.time_s / following.time_s) if following.time_s > 0 else duration(best.time_s)
@@ -111,8 +112,8 @@ def _thrifty_sentence(best: TrialRow, thrifty: TrialRow, name: str) -> str:
     loss = abs((best.score or 0.0) - (thrifty.score or 0.0))
     ratio = times_as(thrifty.time_s / best.time_s) if best.time_s > 0 else duration(thrifty.time_s)
     return (
-        f"Thrifty alternative: trial {thrifty.trial_id} ({thrifty.pipeline}) gives up {loss:.3f} {name} and needs "
-        f"{ratio} ({duration(thrifty.time_s)})."
+        f"Thrifty alternative: trial {thrifty.trial_id} ({thrifty.pipeline}) gives up {loss:.3f} {name} and "
+        f"needs {ratio} ({duration(thrifty.time_s)})."
     )
 
 
@@ -150,9 +151,7 @@ def _baseline_sentence(baseline: Any, metric: str, best: TrialRow, sign: float) 
     )
     time_s = finite(baseline.get("time_s"))
     cost = f" in {duration(time_s)}" if time_s is not None else ""
-    return [
-        f"The baseline {clean(baseline.get('name', 'without a name'), 80)} scores {value:.3f}{cost}: {verdict}."
-    ]
+    return [f"The baseline {clean(baseline.get('name', ''), 80)} scores {value:.3f}{cost}: {verdict}."]
 
 
 def _optimism_sentence(n_scored: int, name: str, test: Any) -> str:
@@ -163,4 +162,4 @@ def _optimism_sentence(n_scored: int, name: str, test: Any) -> str:
     )
     if isinstance(test, Mapping) and test:
         return f"{optimism}; the test {name} was measured once, after the search, and is the figure to quote."
-    return f"{optimism}; there is no test score for this run, so measure on data of your own before relying on it."
+    return f"{optimism}; this run has no test score, so measure on data of your own before relying on it."

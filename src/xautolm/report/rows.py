@@ -11,7 +11,7 @@ from typing import Any
 from xautolm.records import FAILURES, ParamValue, RunReport, TrialResult
 from xautolm.report.wording import N_KEY_SETTINGS, clean, settings
 
-#: A pause in which no trial ran longer than this (s) is cut out of the time axis: the run was stopped and resumed.
+#: A pause without a running trial longer than this (s) is cut out: the run was stopped and resumed.
 LONGEST_PAUSE_S = 60.0
 
 
@@ -23,8 +23,7 @@ class TrialRow:
         score: validation score of the run's quality metric; None without one.
         time_s: what the pipeline costs on its own.
         spent_s: what was charged to the budget (`time_s` less what a cache saved).
-        started_s: seconds from the start of the run to the start of the trial, pauses of the run left out; None
-            without time stamps.
+        started_s: seconds from the start of the run to that of the trial, pauses left out; None if unknown.
         finished_s: the same for its end.
         settings: the most important hyperparameters on one line.
         all_settings: all hyperparameters on one line.
@@ -81,10 +80,8 @@ def trial_rows(report: RunReport, metric: str) -> tuple[TrialRow, ...]:
 
 
 def best_so_far(rows: Sequence[TrialRow], *, maximize: bool = True) -> tuple[tuple[float, float, int], ...]:
-    """The improvements over the run: (elapsed seconds, best score from then on, trial id), in order of time."""
-    scored = [
-        (r.finished_s, r.score, r.trial_id) for r in rows if r.score is not None and r.finished_s is not None
-    ]
+    """The improvements of the run: (elapsed seconds, best score from then on, trial id), by time."""
+    scored = [(r.finished_s, r.score, r.trial_id) for r in rows if r.score is not None and r.finished_s is not None]
     steps: list[tuple[float, float, int]] = []
     for elapsed_s, score, trial_id in sorted(scored):
         if not steps or (score > steps[-1][1] if maximize else score < steps[-1][1]):
@@ -92,9 +89,7 @@ def best_so_far(rows: Sequence[TrialRow], *, maximize: bool = True) -> tuple[tup
     return tuple(steps)
 
 
-def _row(
-    trial: TrialResult, report: RunReport, metric: str, interval: tuple[float, float] | None
-) -> TrialRow:
+def _row(trial: TrialResult, report: RunReport, metric: str, interval: tuple[float, float] | None) -> TrialRow:
     pipeline, cost = trial.pipeline, trial.cost
     time_s = finite(cost.time_s) or 0.0
     error = f"{trial.error.kind}: {trial.error.message}" if trial.error else ""

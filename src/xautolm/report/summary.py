@@ -101,7 +101,6 @@ class Summary:
     metric: str
     metric_key: str
     maximize: bool
-    budget_s: float | None
     elapsed_s: float | None
     trials: tuple[TrialRow, ...]
     front: tuple[TrialRow, ...]
@@ -128,10 +127,6 @@ class Summary:
     def n_failed(self) -> int:
         return sum(facts.n_trials for facts in self.failures)
 
-    @property
-    def n_ok(self) -> int:
-        return sum(facts.n_trials for facts in self.spent if facts.status == "ok")
-
 
 def summarise(report: RunReport) -> Summary:
     """Compute the facts; reads the optional `space.json`, `prior.json` and `data.json` of the run folder."""
@@ -153,7 +148,6 @@ def summarise(report: RunReport) -> Summary:
         metric=METRIC_NAMES.get(objective.name, clean(objective.name, 40)),
         metric_key=objective.name,
         maximize=maximize,
-        budget_s=finite(_mapping(run.get("budget")).get("wall_s")),
         elapsed_s=_elapsed(run),
         trials=rows,
         front=tuple(by_id[i] for i in report.front if i in by_id),
@@ -185,8 +179,7 @@ def _spent(rows: Sequence[TrialRow]) -> tuple[StatusFacts, ...]:
                 messages.setdefault(row.error, []).append(row.trial_id)
         frequent = sorted(messages.items(), key=lambda item: -len(item[1]))[:N_EXAMPLES]
         examples = tuple(
-            f"trial {ids[0]}: {text}" + (f" ({len(ids)} trials)" if len(ids) > 1 else "")
-            for text, ids in frequent
+            f"trial {ids[0]}: {text}" + (f" ({len(ids)} trials)" if len(ids) > 1 else "") for text, ids in frequent
         )
         spent_s = sum(row.spent_s for row in group)
         facts.append(StatusFacts(status, len(group), spent_s, examples, ADVICE.get(status, "")))
@@ -208,7 +201,9 @@ def _status_sentence(run: Mapping[str, Any], spent: Sequence[StatusFacts]) -> st
     counts = [f"{n_ok} ok", *([f"{n_stopped} stopped early"] if n_stopped else []), f"{n_failed} failed"]
     total = plural(sum(f.n_trials for f in counted), "trial")
     elapsed = _elapsed(run)
-    return f"{sentence}: {total} ({', '.join(counts)})" + (f" in {duration(elapsed)}." if elapsed else ".")
+    budget_s = finite(_mapping(run.get("budget")).get("wall_s"))
+    of_budget = f" of a budget of {duration(budget_s)}" if budget_s else ""
+    return f"{sentence}: {total} ({', '.join(counts)})" + (f" in {duration(elapsed)}{of_budget}." if elapsed else ".")
 
 
 def _elapsed(run: Mapping[str, Any]) -> float | None:
@@ -234,6 +229,8 @@ def _prior(in_run: Mapping[str, Any], in_file: Mapping[str, Any]) -> PriorFacts:
         for entry in facts.get("neighbours") or ()
         if isinstance(entry, Mapping)
     )
+    if not facts:
+        return PriorFacts("The run folder does not say whether past experience was used.", ())
     if n_experiences == 0:
         return PriorFacts("Cold start: no past experience was used.", neighbours)
     weight = finite(facts.get("weight"))
@@ -260,20 +257,15 @@ def _data(data: Mapping[str, Any], run: Mapping[str, Any]) -> DataFacts:
 def _notes(run: Mapping[str, Any], rows: Sequence[TrialRow], damage: Sequence[str]) -> tuple[str, ...]:
     loads = {(row.n_threads, row.n_parallel) for row in rows if row.is_front}
     uneven = (
-        (
-            "The trials on the front ran with different numbers of threads or neighbours; their times are less comparable.",
-        )
-        if len(loads) > 1
-        else ()
+        "The trials on the front ran with different numbers of threads or parallel trials; compare their "
+        "times with care."
     )
-    return (*_sentences(run.get("notes")), *damage, *uneven)
+    return (*_sentences(run.get("notes")), *damage, *([uneven] if len(loads) > 1 else []))
 
 
 def _dropped(entries: Any) -> tuple[tuple[str, str], ...]:
     listed = entries if isinstance(entries, list) else []
-    return tuple(
-        (clean(e.get("what", ""), 160), clean(e.get("reason", ""))) for e in listed if isinstance(e, Mapping)
-    )
+    return tuple((clean(e.get("what", ""), 160), clean(e.get("reason", ""))) for e in listed if isinstance(e, Mapping))
 
 
 def _names(value: Any) -> tuple[str, ...]:

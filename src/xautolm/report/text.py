@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from rich.text import Text
 
 from xautolm.report.rows import TrialRow
 from xautolm.report.summary import Summary
-from xautolm.report.wording import duration, memory, percent, plural, score
+from xautolm.report.wording import duration, memory, plural, score
 
 #: The narrowest output; below it lines may be cut.
 NARROWEST = 40
@@ -20,7 +21,7 @@ N_FRONT_ROWS = 12
 
 
 def render_text(summary: Summary, width: int = 80) -> str:
-    """The summary as plain text without box drawing; no line is wider than `width` except paths and commands."""
+    """The summary as plain text without box drawing; only paths may be wider than `width`."""
     width = max(width, NARROWEST)
     blocks = [
         _wrap(summary.status_sentence, width),
@@ -44,7 +45,10 @@ def print_summary(summary: Summary, console: Console) -> None:
 
 
 def _wrap(text: str, width: int, indent: str = "") -> str:
-    return textwrap.fill(text, width, subsequent_indent=indent, break_long_words=True, break_on_hyphens=False)
+    """Fill to the width, without a line end between a number and its unit."""
+    glued = re.sub(r"(?<=\d) (?=(s|min|h|MiB|GiB|%)\b|%)", "\N{NO-BREAK SPACE}", text)
+    filled = textwrap.fill(glued, width, subsequent_indent=indent, break_on_hyphens=False)
+    return filled.replace("\N{NO-BREAK SPACE}", " ")
 
 
 def _front_table(summary: Summary, width: int) -> str:
@@ -53,8 +57,7 @@ def _front_table(summary: Summary, width: int) -> str:
     head = ("trial", "model", "method", summary.metric, "time", "memory")
     shown = summary.front[-N_FRONT_ROWS:]
     body = [
-        (str(r.trial_id), r.model, r.method, score(r.score), duration(r.time_s), memory(r.peak_mem_mib))
-        for r in shown
+        (str(r.trial_id), r.model, r.method, score(r.score), duration(r.time_s), memory(r.peak_mem_mib)) for r in shown
     ]
     widths = [max(len(row[i]) for row in (head, *body)) for i in range(len(head))]
     # Two columns hold foreign names; they give way, the model first, so that the figures always fit.
@@ -75,11 +78,7 @@ def _line(cells: tuple[str, ...], widths: list[int]) -> str:
     """Cells in columns: names to the left, figures to the right; long names are cut in the middle."""
     parts = []
     for column, (cell, width) in enumerate(zip(cells, widths, strict=True)):
-        text = (
-            cell
-            if len(cell) <= width
-            else cell[: width // 2] + "…" + cell[len(cell) - (width - width // 2 - 1) :]
-        )
+        text = cell if len(cell) <= width else cell[: width // 2] + "…" + cell[len(cell) - (width - width // 2 - 1) :]
         parts.append(text.ljust(width) if column in (1, 2) else text.rjust(width))
     return "  ".join(parts)
 
@@ -88,9 +87,8 @@ def _best(summary: Summary, width: int) -> str:
     if summary.best is None:
         return _wrap("No trial gave a working model." if summary.trials else "No trial has finished.", width)
     trial: TrialRow = summary.best.trial
-    share = f", trained on {percent(summary.best.train_share)} of the training rows"
     lines = [
-        _wrap(f"Recommended: trial {trial.trial_id}, {trial.pipeline}{share}", width, "  "),
+        _wrap(f"Recommended: trial {trial.trial_id}, {trial.pipeline}", width, "  "),
         _wrap(f"  {trial.all_settings}", width, "  "),
         *(_wrap(f"- {reason}", width, "  ") for reason in summary.best.reasons),
     ]

@@ -43,8 +43,8 @@ N_KEY_SETTINGS = 6
 def clean(text: object, limit: int = 300) -> str:
     r"""One printable line of at most `limit` characters from any string of a user, a model or a library.
 
-    Control characters (terminal escapes, line ends), direction overrides and lone surrogates become a middle dot or a
-    space, so that no renderer has to think of them.
+    Control characters (terminal escapes, line ends), direction overrides and lone surrogates become a middle
+    dot or a space, so that no renderer has to think of them.
 
     >>> clean("two\nlines \x1b[31mred")
     'two lines ·[31mred'

@@ -1,0 +1,1 @@
+"""The search: budgets, proposals, the Optuna samplers around them, and the ask-evaluate-tell loop."""

@@ -1,9 +1,10 @@
 """Memory and time estimates of a trial before it is launched.
 
-The time of a trial is a sum of floating-point work (transformer blocks, forward and backward), memory traffic (optimizer
-and gradients, once per step) and fixed costs (start, loading). Its memory is a sum of weights, gradients, optimizer state,
-the copy of the best checkpoint, and activations. Both are estimates to rank and to filter with, right within a factor of
-about two; `calibrated` corrects the time by what this run's own trials took.
+The time of a trial is a sum of floating-point work (transformer blocks, forward and backward), memory traffic
+(optimizer and gradients, once per step) and fixed costs (start, loading). Its memory is a sum of weights,
+gradients, optimizer state, the copy of the best checkpoint, and activations. Both are estimates to rank and
+to filter with, right within a factor of about two; `calibrated` corrects the time by what this run's own
+trials took.
 """
 
 from __future__ import annotations
@@ -19,20 +20,23 @@ _MIB = 2**20
 #: Padded tokens per real token; an allowance for dynamic padding with length grouping.
 _PADDING = 1.1
 #: Work on one attention score besides the two products (mask, softmax, dropout, casts), in equivalents of a
-#: floating-point operation of the matrix products. Measured with the 6-layer MiniLM, one thread, bf16, products at about
-#: 210 GFLOP/s: forward with dropout + backward 7 ns at 128 tokens and 28 ns at 256, evaluation 1.6 ns.
+#: floating-point operation of the matrix products. Measured with the 6-layer MiniLM, one thread, bf16,
+#: products at about 210 GFLOP/s: forward with dropout + backward 7 ns at 128 tokens and 28 ns at 256,
+#: evaluation 1.6 ns.
 _SCORE_FLOPS_TRAIN, _SCORE_FLOPS_BACKWARD, _SCORE_FLOPS_EVALUATE = 1500, 1000, 200
-#: Bytes that one step moves per trainable parameter (gradient written, clipped and zeroed, Adam's two moments, the weight)
-#: at the bandwidth of one core: 30 ms per step for the 22.7 M parameters of MiniLM with fused AdamW (measured 25-35).
+#: Bytes that one step moves per trainable parameter (gradient written, clipped and zeroed, Adam's two
+#: moments, the weight) at the bandwidth of one core: 30 ms per step for the 22.7 M parameters of MiniLM with
+#: fused AdamW (measured 25-35).
 _STEP_BYTES, _BYTES_PER_S = 20, 15e9
 #: Python, collation and kernel launches of one optimizer step.
 _STEP_OVERHEAD_S = 0.008
 #: Reading and converting weights.
 _LOAD_BYTES_PER_S = 500e6
-#: Validations during training (issue 2): so many, on a share of the work of training, on at most 256 rows each.
+#: Validations during training (issue 2): so many, on a share of the work of training, on at most 256 rows
+#: each.
 _N_VALIDATIONS, _VALIDATION_SHARE, _VALIDATION_ROWS = 8, 0.045, (64, 256)
-#: Passes over the features that the solver of a logistic regression makes, each as costly as 4 operations per weight and
-#: ten times slower per operation than the large matrix products of an encoder.
+#: Passes over the features that the solver of a logistic regression makes, each as costly as 4 operations per
+#: weight and ten times slower per operation than the large matrix products of an encoder.
 _SOLVER_PASSES, _SOLVER_SLOWDOWN = 200, 10
 #: Interpreter, allocator slack and library buffers of a child above the idle worker.
 _RUNTIME_MIB = 150.0
@@ -96,7 +100,8 @@ class Workload:
     Attributes:
         n_trainable: parameters that receive gradients.
         backward_layers: transformer layers that the gradient passes through (0 = frozen encoder).
-        trains_embeddings: whether the embedding tables receive gradients (they are then part of `n_trainable`).
+        trains_embeddings: whether the embedding tables receive gradients (they are then part of
+            `n_trainable`).
         epochs: passes over the used rows (0 for a head on cached features).
         batch_size: rows per optimizer step.
         max_length: tokens after which a row is truncated.
@@ -144,8 +149,8 @@ class Estimate:
     memory_mib: float
 
 
-#: One thread of a laptop-class core: gives the 50 rows/s of full fine-tuning that design.md (decision 8) measured with the
-#: 6-layer MiniLM on texts of about 12 tokens.
+#: One thread of a laptop-class core: gives the 50 rows/s of full fine-tuning that design.md (decision 8)
+#: measured with the 6-layer MiniLM on texts of about 12 tokens.
 DEFAULT_SPEED = Speed(flops_per_s=50e9, startup_s=1.5, source="default")
 
 
@@ -159,10 +164,13 @@ def estimate(
         model: the pretrained model.
         size: rows, classes and lengths of the task.
         speed: of one trial on this machine.
-        bytes_per_value: bytes of an activation. 4 also holds under bf16 autocast, which keeps the residual stream in fp32
-            and copies of both (measured: 70 + 13 * heads * length / hidden bytes per token, hidden unit and layer).
+        bytes_per_value: bytes of an activation. 4 also holds under bf16 autocast, which keeps the residual
+            stream in fp32 and copies of both (measured: 70 + 13 * heads * length / hidden bytes per token,
+            hidden unit and layer).
 
-    >>> model = ModelSpec("m", "", "", "bert", 6, False, 22_713_216, 11_917_824, 384, 12, 1536, 30522, 512, ("mean",))
+    >>> model = ModelSpec(
+    ...     "m", "", "", "bert", 6, False, 22_713_216, 11_917_824, 384, 12, 1536, 30522, 512, ("mean",)
+    ... )
     >>> size = TaskSize(4000, 500, 2, tuple([12] * 101))
     >>> full = Workload(22_713_216, 6, True, epochs=1, batch_size=16, max_length=64, train_fraction=1.0)
     >>> took = estimate(full, model, size, DEFAULT_SPEED)
@@ -178,7 +186,9 @@ def estimate(
 def check(workload: Workload, model: ModelSpec, size: TaskSize, speed: Speed, limits: Limits) -> Verdict:
     """Compare the estimates of a trial with its limits.
 
-    >>> model = ModelSpec("m", "", "", "bert", 6, False, 22_713_216, 11_917_824, 384, 12, 1536, 30522, 512, ("mean",))
+    >>> model = ModelSpec(
+    ...     "m", "", "", "bert", 6, False, 22_713_216, 11_917_824, 384, 12, 1536, 30522, 512, ("mean",)
+    ... )
     >>> size = TaskSize(4000, 500, 2, tuple([12] * 101))
     >>> full = Workload(22_713_216, 6, True, epochs=1, batch_size=16, max_length=64, train_fraction=1.0)
     >>> check(full, model, size, DEFAULT_SPEED, Limits(time_s=600, memory_mib=512)).reason
@@ -189,25 +199,25 @@ def check(workload: Workload, model: ModelSpec, size: TaskSize, speed: Speed, li
     needed = estimate(workload, model, size, speed)
     reasons = []
     if needed.memory_mib > limits.memory_mib:
-        reasons.append(
-            f"needs about {format_mib(needed.memory_mib)} of memory, the limit is {format_mib(limits.memory_mib)}"
-        )
+        need, limit = format_mib(needed.memory_mib), format_mib(limits.memory_mib)
+        reasons.append(f"needs about {need} of memory, the limit is {limit}")
     if needed.time_s > limits.time_s:
-        reasons.append(
-            f"needs about {format_seconds(needed.time_s)}, the limit is {format_seconds(limits.time_s)}"
-        )
+        need, limit = format_seconds(needed.time_s), format_seconds(limits.time_s)
+        reasons.append(f"needs about {need}, the limit is {limit}")
     return Verdict(not reasons, "; ".join(reasons), needed.time_s, needed.memory_mib, limits)
 
 
 def calibrated(speed: Speed, pairs: Sequence[tuple[float, float]]) -> Speed:
     """Correct a speed by finished trials.
 
-    The median ratio of actual to estimated time is shrunk toward 1, in the logarithm, as if two trials had confirmed the
+    The median ratio of actual to estimated time is shrunk toward 1, in the logarithm, as if two trials had
+    confirmed the
     estimate: exp(n * log(median) / (n + 2)).
 
     Args:
         speed: the speed that the estimates were made with.
-        pairs: (actual, estimated) seconds of the trials that ended `ok`; pairs that are not positive and finite are ignored.
+        pairs: (actual, estimated) seconds of the trials that ended `ok`; pairs that are not positive and
+            finite are ignored.
 
     >>> calibrated(DEFAULT_SPEED, [(40.0, 10.0), (40.0, 10.0)]).scale
     2.0
@@ -264,8 +274,8 @@ def _time_s(workload: Workload, model: ModelSpec, size: TaskSize, speed: Speed) 
 def _train_flops(workload: Workload, model: ModelSpec, size: TaskSize) -> float:
     """Forward through the model, then backward through the layers that the gradient passes.
 
-    The backward pass costs twice the forward one (a product for the inputs and one for the weights); with adapters the
-    frozen weights need no product of their own, so once.
+    The backward pass costs twice the forward one (a product for the inputs and one for the weights); with
+    adapters the frozen weights need no product of their own, so once.
     """
     forward = _forward_flops(workload, model, size, _SCORE_FLOPS_TRAIN)
     backward = _forward_flops(workload, model, size, _SCORE_FLOPS_BACKWARD / 2) * 2
@@ -279,7 +289,8 @@ def _train_flops(workload: Workload, model: ModelSpec, size: TaskSize) -> float:
 def _forward_flops(workload: Workload, model: ModelSpec, size: TaskSize, score_flops: float) -> float:
     """Operations of one row's forward pass: 2 per active parameter and token, and the attention scores.
 
-    Two per parameter and token is Kaplan et al. (2020), section 2.1; the scores add 4 * hidden per pair of tokens and layer.
+    Two per parameter and token is Kaplan et al. (2020), section 2.1; the scores add 4 * hidden per pair of
+    tokens and layer.
     """
     lengths = _row_lengths(workload, model, size)
     tokens = _PADDING * sum(lengths) / len(lengths)
@@ -289,7 +300,7 @@ def _forward_flops(workload: Workload, model: ModelSpec, size: TaskSize, score_f
 
 
 def _memory_mib(workload: Workload, model: ModelSpec, size: TaskSize, bytes_per_value: int) -> float:
-    """Weights (fp32 and autocast's 16-bit copies), 16 bytes per trainable parameter, activations, logits, features."""
+    """Weights (with autocast's 16-bit copies), training state, activations, logits, features."""
     weights = 4 * model.n_params + 2 * _active_params(model)
     # gradient 4, Adam's moments 8, copy of the best checkpoint 4
     trained = 16 * workload.n_trainable
@@ -297,7 +308,8 @@ def _memory_mib(workload: Workload, model: ModelSpec, size: TaskSize, bytes_per_
     # Korthikanti et al. (2022), equation 2: s*b*h*(34 + 5*a*s/h) bytes per layer with 16-bit activations
     per_unit = bytes_per_value / 2 * (34 + 5 * model.n_heads * longest / model.hidden)
     layer = workload.batch_size * longest * model.hidden * per_unit
-    # without a backward pass a layer's activations are freed when the next is done, so one layer is alive at a time
+    # without a backward pass a layer's activations are freed when the next is done, so one layer is alive at
+    # a time
     activations = layer * (min(workload.backward_layers, model.n_layers) + 1)
     logits = 3 * 4 * size.n_classes * workload.batch_size
     features = 8 * model.hidden * _n_rows(workload, size) if workload.epochs == 0 else 0

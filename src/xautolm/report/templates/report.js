@@ -21,6 +21,7 @@
     Object.assign(layout, {
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { family: getComputedStyle(document.body).fontFamily, size: 13, color: variable("ink") },
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: variable("muted"), activecolor: variable("front") },
       hoverlabel: { bgcolor: variable("panel"), bordercolor: variable("line"), align: "left", font: { color: variable("ink"), size: 13 } },
     });
     return { data: figure.data.map(paint), layout };
@@ -39,7 +40,14 @@
     const place = document.getElementById(name);
     if (!place) return;
     const figure = JSON.parse(document.getElementById(`${name}-data`).textContent);
-    const config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
+    // The buttons are listed one by one: Plotly's own set may hold one that sends the chart to its cloud.
+    const buttons = [["toImage"], ["zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]];
+    const isNarrow = window.innerWidth < 640;
+    if (isNarrow) figure.layout.dragmode = false; // a finger scrolls the page
+    const config = {
+      responsive: true, displaylogo: false, displayModeBar: isNarrow ? false : "hover",
+      modeBarButtons: buttons, plotlyServerURL: "", showSendToCloud: false,
+    };
     const render = () => {
       const { data, layout } = themed(figure);
       return Plotly.react(place, data, layout, config);

@@ -1,0 +1,214 @@
+"""Run settings: the fields of the YAML file and of the command line are the same; all mistakes are reported at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from xautolm.errors import ConfigError, UsageError
+from xautolm.quantities import parse_budget, parse_duration, parse_size
+from xautolm.records import Budget, Objective
+
+ROLES = ("text", "text_pair", "target")
+#: Objectives that can be measured for every trial.
+OBJECTIVES = {
+    "f1": Objective("f1", "maximize"),
+    "accuracy": Objective("accuracy", "maximize"),
+    "time": Objective("time", "minimize"),
+}
+
+
+class Settings(BaseModel):
+    """Everything that decides what a run does, apart from where it is written.
+
+    Attributes:
+        data: file, `datasets` folder or hub id of the training data.
+        valid: validation data; cut from `data` when not given.
+        test: test data, sealed until the report; cut from `data` when not given.
+        task: task kind.
+        text: name of the text column, guessed when not given.
+        target: name of the label column, guessed when not given.
+        column: further columns by role (`text_pair`).
+        budget: time (`30m`) or trials (`40trials`).
+        trial_timeout: limit per trial; None = an eighth of a time budget, 10 minutes with a budget in trials.
+        memory: limit per trial; None = 80 % of what is free at the start, shared by the workers.
+        max_disk: limit for the checkpoints of front pipelines.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        threads: threads per trial; None = decided from the models and cores.
+        workers: trials at once; None = decided from the models and cores.
+        objectives: what to optimise, the one to recommend by first.
+        models: names, folders or hub ids; None = the embedded encoder at three depths.
+        exclude_models: names to leave out.
+        methods: fine-tuning methods; None = all.
+        prior: `reference` = the published warm start, `none` = cold.
+        sampler: `experience` or `optuna:NAME`.
+        store: URL of the experience store; None = `XAUTOLM_STORE` or the user's data folder.
+        starter: whether experiences that ship with the package count.
+        exclude_dataset: data sets whose experiences are left out of the prior.
+        backend: `local`.
+        seed: seed of splits, search and trials.
+        refit: whether the recommended pipeline is trained once more on train + validation.
+        data_sha256: role -> hash of the data files; written by a run, checked when it is repeated.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    data: str
+    valid: str | None = None
+    test: str | None = None
+    task: Literal["text-classification"] = "text-classification"
+    text: str | None = None
+    target: str | None = None
+    column: dict[str, str] = Field(default_factory=dict)
+    budget: str = "30m"
+    trial_timeout: str | None = None
+    memory: str | None = None
+    max_disk: str = "5GiB"
+    device: str = "auto"
+    threads: int | None = Field(default=None, ge=1)
+    workers: int | None = Field(default=None, ge=1)
+    objectives: tuple[str, ...] = ("f1", "time")
+    models: tuple[str, ...] | None = None
+    exclude_models: tuple[str, ...] = ()
+    methods: tuple[str, ...] | None = None
+    prior: Literal["reference", "none"] = "reference"
+    sampler: str = "experience"
+    store: str | None = None
+    starter: bool = True
+    exclude_dataset: tuple[str, ...] = ()
+    backend: Literal["local"] = "local"
+    seed: int = Field(default=0, ge=0)
+    refit: bool = False
+    data_sha256: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("budget")
+    @classmethod
+    def _check_budget(cls, value: str) -> str:
+        return _checked(parse_budget, value)
+
+    @field_validator("trial_timeout")
+    @classmethod
+    def _check_timeout(cls, value: str | None) -> str | None:
+        return value if value is None else _checked(parse_duration, value)
+
+    @field_validator("memory", "max_disk")
+    @classmethod
+    def _check_size(cls, value: str | None) -> str | None:
+        return value if value is None else _checked(parse_size, value)
+
+    @field_validator("device")
+    @classmethod
+    def _check_device(cls, value: str) -> str:
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
+            raise ValueError(f"expected `auto`, `cpu`, `cuda` or `cuda:N`, got {value!r}")
+        return value
+
+    @field_validator("column")
+    @classmethod
+    def _check_roles(cls, value: dict[str, str]) -> dict[str, str]:
+        unknown = sorted(set(value) - set(ROLES))
+        if unknown:
+            raise ValueError(f"expected the roles {', '.join(ROLES)}, got {', '.join(map(repr, unknown))}")
+        return value
+
+    @field_validator("objectives")
+    @classmethod
+    def _check_objectives(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [name for name in value if name not in OBJECTIVES]
+        if unknown or not value or len(set(value)) != len(value):
+            known = ", ".join(f"`{name}`" for name in OBJECTIVES)
+            raise ValueError(f"expected distinct objectives out of {known}, got {','.join(value)!r}")
+        if OBJECTIVES[value[0]].direction != "maximize":
+            raise ValueError(f"the first objective must be a score (`f1`, `accuracy`), got {value[0]!r}")
+        return value
+
+    @model_validator(mode="after")
+    def _check_roles_once(self) -> Settings:
+        for role in ("text", "target"):
+            named = getattr(self, role)
+            if named and self.column.get(role, named) != named:
+                raise ValueError(f"`{role}` is given twice: {named!r} and {self.column[role]!r}")
+        return self
+
+    @property
+    def parsed_budget(self) -> Budget:
+        """The budget as a record."""
+        return parse_budget(self.budget)
+
+    @property
+    def trial_limit_s(self) -> float:
+        """Wall-clock limit of a trial, in seconds (defaults: design.md, section 6)."""
+        if self.trial_timeout is not None:
+            return parse_duration(self.trial_timeout)
+        wall_s = self.parsed_budget.wall_s
+        return 600.0 if wall_s is None else max(wall_s / 8, 5.0)
+
+    @property
+    def parsed_objectives(self) -> tuple[Objective, ...]:
+        """The objectives as records."""
+        return tuple(OBJECTIVES[name] for name in self.objectives)
+
+
+def _checked(parse: Any, value: str) -> str:
+    """Turn a UsageError of a parser into the ValueError that pydantic collects."""
+    try:
+        parse(value)
+    except UsageError as error:
+        raise ValueError(str(error)) from None
+    return value
+
+
+def make_settings(fields: Mapping[str, Any]) -> Settings:
+    """Settings from fields; None means "not given".
+
+    Raises:
+        ConfigError: one line per mistake, all of them.
+    """
+    given = {name: value for name, value in fields.items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        raise ConfigError(_mistakes(error)) from None
+
+
+def _mistakes(error: ValidationError) -> str:
+    lines = []
+    for mistake in error.errors():
+        where = ".".join(str(part) for part in mistake["loc"])
+        message = str(mistake["msg"]).removeprefix("Value error, ")
+        if mistake["type"] == "extra_forbidden":
+            message = f"no such setting; known are {', '.join(Settings.model_fields)}"
+        elif mistake["type"] == "missing":
+            message = "is needed"
+        elif not str(mistake["msg"]).startswith("Value error"):
+            message = f"{message}, got {mistake['input']!r}"
+        lines.append(f"`{where}`: {message}" if where else message)
+    return "\n".join(lines)
+
+
+def read_settings_file(path: str | Path) -> dict[str, Any]:
+    """The fields of a YAML settings file.
+
+    Raises:
+        ConfigError: the file is missing, not YAML, or not a mapping.
+    """
+    try:
+        value = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the settings file {str(path)!r}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        first = str(error).splitlines()[0]
+        raise ConfigError(f"the settings file {str(path)!r} is not valid YAML: {first}") from None
+    if not isinstance(value, dict):
+        raise ConfigError(f"expected a mapping of settings in {str(path)!r}, got {type(value).__name__}")
+    return {str(name): field for name, field in value.items()}
+
+
+def settings_to_yaml(settings: Settings) -> str:
+    """The YAML form: `xautolm fit --config` with it repeats the run."""
+    return str(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True))

@@ -1,0 +1,147 @@
+"""An experience as plain JSON values and back, and the hashes that make adding it twice harmless."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from xautolm.errors import StoreError
+from xautolm.experience.scrub import scrub
+from xautolm.records import Experience, Profile, TrialResult, canonical_json
+
+#: Largest trial number that every database's INTEGER holds.
+MAX_TRIAL_ID = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """An experience as three rows: what all trials of a task share, what all runs on a machine share, the rest."""
+
+    task: Mapping[str, Any]
+    system: Mapping[str, Any]
+    experience: Mapping[str, Any]
+
+
+def encode(experience: Experience) -> Encoded:
+    """Turn an experience into rows of JSON values (columns as in `schema`, without the ids).
+
+    The error message is scrubbed here, so that no caller can bring user text into a store.
+
+    Raises:
+        StoreError: the experience holds NaN, an infinity, or a value or character that a database cannot keep.
+    """
+    safe = _without_user_text(experience)
+    task, system, trial = _task_row(safe), _system_row(safe.profile), _trial_row(safe)
+    try:
+        _check(safe)
+        task["content_hash"] = _sha256(task)
+        system["content_hash"] = _sha256(system)
+        trial["content_hash"] = _sha256([task["content_hash"], system["content_hash"], _identity(trial)])
+    except (ValueError, TypeError) as error:
+        raise StoreError(
+            f"An experience must hold finite JSON values, but trial {safe.result.trial_id!r} of run {safe.run_id!r} "
+            f"does not: {error}. Nothing was added."
+        ) from error
+    return Encoded(task, system, trial)
+
+
+def decode(task: Mapping[str, Any], profile: Profile, row: Mapping[str, Any]) -> Experience:
+    """Rebuild an experience from its rows; those of one task share `task` and `profile`.
+
+    Raises:
+        KeyError, TypeError, ValueError: the rows are not what `encode` makes.
+    """
+    return Experience(
+        run_id=row["run_id"],
+        dataset_id=task["dataset_id"],
+        fingerprint=task["fingerprint"],
+        sketch=task["sketch"],
+        profile=profile,
+        result=TrialResult.from_dict(row["result"]),
+        space_version=row["space_version"],
+        versions=row["versions"],
+        model_revision=row["model_revision"],
+        source=row["source"],
+        created_at=row["created_at"],
+        kind=task["kind"],
+    )
+
+
+def _without_user_text(experience: Experience) -> Experience:
+    error = experience.result.error
+    if error is None:
+        return experience
+    safe_error = replace(error, message=scrub(error.message))
+    return replace(experience, result=replace(experience.result, error=safe_error))
+
+
+def _task_row(experience: Experience) -> dict[str, Any]:
+    profile = experience.profile
+    return {
+        "kind": experience.kind,
+        "dataset_id": experience.dataset_id,
+        "fingerprint": experience.fingerprint,
+        "schema_name": profile.schema,
+        "features": dict(profile.task),
+        "semantic": None if profile.semantic is None else list(profile.semantic),
+        "sketch": list(experience.sketch),
+    }
+
+
+def _system_row(profile: Profile) -> dict[str, Any]:
+    return {"schema_name": profile.system_schema, "features": dict(profile.system)}
+
+
+def _trial_row(experience: Experience) -> dict[str, Any]:
+    result = experience.result
+    return {
+        "run_id": experience.run_id,
+        "trial_id": result.trial_id,
+        "status": result.status,
+        "error_kind": result.error.kind if result.error else None,
+        "model": result.pipeline.model,
+        "method": result.pipeline.method,
+        "f1": result.scores.get("f1"),
+        "time_s": result.cost.time_s,
+        "space_version": experience.space_version,
+        "model_revision": experience.model_revision,
+        "source": experience.source,
+        "created_at": experience.created_at,
+        "versions": dict(experience.versions),
+        "result": result.to_dict(),
+    }
+
+
+def _identity(trial: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a trial's row that makes it the same experience, wherever and whenever it was added.
+
+    A trial of this machine is identified by its run and number. An imported one may get other numbers at
+    every import, so it is identified by its content alone.
+    """
+    ignored = {"source", "created_at"}
+    facts = {name: value for name, value in trial.items() if name not in ignored}
+    if trial["source"] == "import":
+        del facts["run_id"], facts["trial_id"]
+        facts["result"] = {name: value for name, value in facts["result"].items() if name != "trial_id"}
+    return facts
+
+
+def _check(experience: Experience) -> None:
+    """Refuse what SQLite would take and PostgreSQL would not, so that any store can be copied into any other.
+
+    Raises:
+        ValueError: the trial number is out of range, or a text column holds a NUL character.
+    """
+    trial_id = experience.result.trial_id
+    if type(trial_id) is not int or not 0 <= trial_id <= MAX_TRIAL_ID:
+        raise ValueError(f"`trial_id` must be an integer from 0 to {MAX_TRIAL_ID}, got {trial_id!r}")
+    for row in (_task_row(experience), _system_row(experience.profile), _trial_row(experience)):
+        for name, value in row.items():
+            if isinstance(value, str) and "\0" in value:
+                raise ValueError(f"`{name}` holds a NUL character")
+
+
+def _sha256(value: Any) -> str:
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()

@@ -1,0 +1,181 @@
+"""The end of a run: train the chosen pipeline once more if asked, state its test score once, write the report, clean up."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xautolm import registry
+from xautolm.config import Settings
+from xautolm.errors import RunError, WorkerError
+from xautolm.evaluate.metrics import classification_scores
+from xautolm.export import export_trial
+from xautolm.recording import Recorder
+from xautolm.records import Budget, Split, Task, TrialResult
+from xautolm.report.folder import read_run
+from xautolm.report.html import write_html
+from xautolm.report.summary import summarise
+from xautolm.search.plan import Plan
+from xautolm.space.feasibility import TaskSize, Workload, estimate
+
+#: Start of the prediction process, the last export and the report.
+_FIXED_RESERVE_S = 8.0
+#: Predictions with the exported model are made in fp32, which takes about this much longer than training's validation.
+_FP32_FACTOR = 2.5
+_MAX_RESERVE_SHARE = 0.25
+_REFIT_FACTOR = 1.3
+
+
+def reserve_s(task: Task, plan: Plan, budget: Budget, *, refit: TrialResult | None = None) -> float:
+    """Seconds of a time budget to keep for the test score, the refit and the report.
+
+    Args:
+        task: the data.
+        plan: estimates.
+        budget: of the run; a budget in trials needs no reserve.
+        refit: the pipeline that would be trained once more.
+    """
+    if budget.wall_s is None:
+        return 0.0
+    n_test = task.test.n_rows if task.test else 0
+    size = TaskSize(1, n_test, plan.size.n_classes, plan.size.token_quantiles)
+    longest = max(plan.size.token_quantiles)
+    workload = Workload(0, 0, False, 0.0, 32, longest, 1.0)
+    largest = max(plan.space.models.values(), key=lambda model: model.n_params)
+    seconds = _FIXED_RESERVE_S + _FP32_FACTOR * estimate(workload, largest, size, plan.speed).time_s
+    seconds = min(seconds, _MAX_RESERVE_SHARE * budget.wall_s)
+    return seconds + (_refit_seconds(refit, task) if refit else 0.0)
+
+
+def _refit_seconds(best: TrialResult, task: Task) -> float:
+    grown = (task.train.n_rows + task.validation.n_rows) / task.train.n_rows
+    return _REFIT_FACTOR * best.cost.time_s * grown
+
+
+def write_rows(folder: Path, task: Task, *, with_validation: bool = False) -> None:
+    """Write the rows that trials may see: train and validation, never test.
+
+    Args:
+        folder: private scratch of the run.
+        task: the data.
+        with_validation: add the validation rows to train, for the refit.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    train = _joined(task.train, task.validation) if with_validation else task.train
+    for name, split in (("train", train), ("validation", task.validation)):
+        (folder / f"{name}.json").write_text(json.dumps(rows_of(split)))
+    labels = {"train": list(train.labels), "validation": list(task.validation.labels)}
+    (folder / "labels.json").write_text(json.dumps({**labels, "n_classes": len(task.labels)}))
+
+
+def rows_of(split: Split) -> dict[str, Any]:
+    """The texts of a split as a job reads them."""
+    return {"texts": list(split.texts), "pairs": list(split.pairs) if split.pairs is not None else None}
+
+
+def _joined(first: Split, second: Split) -> Split:
+    pairs = first.pairs + second.pairs if first.pairs is not None and second.pairs is not None else None
+    return Split(first.texts + second.texts, pairs, first.labels + second.labels)
+
+
+def finish(recorder: Recorder, task: Task, settings: Settings, *, is_interrupted: bool) -> None:
+    """Complete a run whose search has ended.
+
+    Raises:
+        RunError: no trial worked; the report is written first.
+    """
+    best = recorder.best
+    if is_interrupted:
+        recorder.status = "interrupted"
+    elif best is None:
+        recorder.status = "failed"
+    else:
+        if settings.refit:
+            _refit(recorder, best, task, settings)
+        if task.test is not None and recorder.folder.model.is_dir():
+            recorder.observer.log(f"scoring the recommended model on the {task.test.n_rows} test rows")
+            recorder.facts["test"] = test_scores(recorder, task.test, len(task.labels))
+        recorder.status = "complete"
+    recorder.sync_store()
+    write_report(recorder)
+    if recorder.status == "complete":
+        shutil.rmtree(recorder.folder.work, ignore_errors=True)
+    if recorder.status == "failed":
+        raise RunError(_why_nothing_worked(recorder))
+
+
+def write_report(recorder: Recorder) -> None:
+    """Write `run.json` and `report.html` as things stand."""
+    recorder.write_run()
+    write_html(summarise(read_run(recorder.folder.path)))
+
+
+def test_scores(recorder: Recorder, test: Split, n_classes: int) -> dict[str, float] | None:
+    """Score the exported model on the sealed test split; None when the prediction failed."""
+    work = recorder.folder.work
+    rows = work / "test.json"
+    rows.write_text(json.dumps(rows_of(test)))
+    fields = {"rows": str(rows), "model_folder": str(recorder.folder.model)}
+    try:
+        job = recorder.backend.run_job("predict", fields)
+    except WorkerError as error:
+        recorder.facts["notes"].append(f"The test split could not be scored: {error}")
+        return None
+    finally:
+        rows.unlink(missing_ok=True)
+    probabilities = np.load(Path(job["folder"]) / "probabilities.npy")
+    return classification_scores(test.labels, probabilities.argmax(axis=1).tolist(), n_classes)
+
+
+def _refit(recorder: Recorder, best: TrialResult, task: Task, settings: Settings) -> None:
+    """Train the chosen pipeline on train + validation and export it in place of the trial."""
+    wall_s = settings.parsed_budget.wall_s
+    needed_s = _refit_seconds(best, task)
+    if wall_s is not None and recorder.elapsed_s() + needed_s > wall_s:
+        recorder.facts["notes"].append(
+            f"There was no time left for the refit (about {needed_s:.0f} s): the model is the trial's own."
+        )
+        return
+    recorder.observer.log(f"training trial {best.trial_id}'s pipeline once more on train + validation")
+    data = recorder.folder.work / "data-refit"
+    write_rows(data, task, with_validation=True)
+    model = recorder.models[best.pipeline.model]
+    fields = {
+        "seed": best.seed,
+        "data_seed": settings.seed,
+        "data": str(data),
+        "cache": str(recorder.folder.work / "cache-refit"),
+        "model": asdict(model),
+        "params": dict(best.pipeline.params),
+        "method_target": registry.target("methods", best.pipeline.method),
+    }
+    try:
+        job = recorder.backend.run_job("evaluate", fields)
+        checkpoint = Path(job["folder"]) / "checkpoint"
+        export_trial(
+            recorder.backend, best, model, recorder.context, recorder.folder.model, checkpoint=checkpoint
+        )
+    except WorkerError as error:
+        recorder.facts["notes"].append(f"The refit failed, the model is the trial's own: {error}")
+        return
+    n_rows = task.train.n_rows + task.validation.n_rows
+    recorder.facts["refit"] = {"n_rows": n_rows, "time_s": round(float(job["elapsed_s"]), 3)}
+
+
+def _why_nothing_worked(recorder: Recorder) -> str:
+    if not recorder.results:
+        return (
+            "no trial finished within the budget; give more `--budget` or smaller `--models`. "
+            f"The run is kept in `{recorder.folder.path}`"
+        )
+    kinds: dict[str, int] = {}
+    for result in recorder.results:
+        kind = result.error.kind if result.error else result.status
+        kinds[kind] = kinds.get(kind, 0) + 1
+    listing = ", ".join(f"{kind} {n} times" for kind, n in sorted(kinds.items()))
+    return f"none of the {len(recorder.results)} trials worked ({listing}); see `{recorder.folder.path}/report.html`"

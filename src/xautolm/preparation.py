@@ -1,0 +1,291 @@
+"""Decides everything before the first trial: machine, space, limits, speed, prior; and writes it into the run folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from xautolm import registry
+from xautolm.backends.local import LocalBackend, Slots, TrialContext, choose_slots
+from xautolm.config import Settings, settings_to_yaml
+from xautolm.data.fingerprint import file_sha256
+from xautolm.data.load import load_task
+from xautolm.data.summary import DataSummary
+from xautolm.errors import RunFolderError, StoreError, UsageError
+from xautolm.evaluate.isolate import WorkerServer
+from xautolm.experience.journal import write_atomic
+from xautolm.experience.location import default_store_url
+from xautolm.experience.run_folder import RunFolder
+from xautolm.experience.store import ExperienceStore
+from xautolm.export import ExportContext
+from xautolm.metafeatures.gpus import visible_gpus
+from xautolm.metafeatures.machine import available_memory_mib, machine_facts, usable_cores
+from xautolm.methods.method import Facts
+from xautolm.prior.reference import build_reference_prior, cold_prior
+from xautolm.quantities import parse_size
+from xautolm.recording import Observer
+from xautolm.records import Experience, ModelSpec, Neighbour, Prior, Profile, Task, TrialResult
+from xautolm.search.plan import FitCheck, Plan, speed_from_measurement
+from xautolm.space.build import adapt_default, build_space, length_choices
+from xautolm.space.catalogue import embedded_folder
+from xautolm.space.feasibility import DEFAULT_SPEED, Limits, Speed, TaskSize, Workload, estimate
+from xautolm.space.hub import is_hub_reachable
+from xautolm.space.params import Dropped, Space
+
+_LIBRARIES = ("xautolm", "torch", "transformers", "peft", "optuna", "scikit-learn", "numpy")
+_MEMORY_SHARE = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A run that is ready to search: everything that was decided before the first trial."""
+
+    settings: Settings
+    task: Task
+    profile: Profile
+    plan: Plan
+    prior: Prior
+    run_id: str
+
+    @property
+    def export_context(self) -> ExportContext:
+        """Provenance of exported models."""
+        task = self.task
+        return ExportContext(self.run_id, task.dataset_id, task.labels, task.columns, self.settings.seed)
+
+    def facts(self) -> dict[str, Any]:
+        """The constant part of `run.json`."""
+        prior = self.prior
+        return {
+            "run_id": self.run_id,
+            "task": self.task.kind,
+            "dataset_id": self.task.dataset_id,
+            "objectives": [asdict(objective) for objective in self.settings.parsed_objectives],
+            "budget": asdict(self.settings.parsed_budget),
+            "test": None,
+            "refit": None,
+            "notes": [],
+            "prior": {"kind": prior.kind, "n_experiences": prior.n_experiences, "weight": prior.weight},
+            "seed": self.settings.seed,
+            "versions": library_versions(),
+            "machine": machine_facts(),
+        }
+
+    def experience(self, result: TrialResult) -> Experience:
+        """The store's record of a finished trial."""
+        return Experience(
+            run_id=self.run_id,
+            dataset_id=self.task.dataset_id,
+            fingerprint=self.task.fingerprint,
+            sketch=self.task.sketch,
+            profile=self.profile,
+            result=result,
+            space_version=self.plan.space.version,
+            versions=library_versions(),
+            model_revision=self.plan.space.models[result.pipeline.model].revision,
+            source="machine",
+            created_at=result.finished_at,
+        )
+
+
+def load(settings: Settings) -> Task:
+    """The task that the settings name."""
+    return load_task(
+        settings.data,
+        valid=settings.valid,
+        test=settings.test,
+        kind=settings.task,
+        text=settings.text,
+        target=settings.target,
+        columns=settings.column,
+        seed=settings.seed,
+    )
+
+
+def make_plan(
+    settings: Settings,
+    models: Sequence[ModelSpec],
+    dropped: Sequence[Dropped],
+    size: TaskSize,
+    limits: Limits,
+    speed: Speed,
+) -> Plan:
+    """Build the space of a run and its adapted defaults."""
+    context = min(model.context for model in models)
+    facts = Facts(models, length_choices(size.token_quantiles, context), size.n_train)
+    names = settings.methods or registry.names("methods")
+    parts = [registry.resolve("methods", name).space(facts) for name in names]
+    everything = Space(models={model.name: model for model in models}, methods={part.method: part for part in parts})
+    check = FitCheck(Plan(everything, size, limits, speed, ()))
+    space = build_space(models, parts, check, dropped)
+    roomy = FitCheck(Plan(space, size, limits, speed, ()), headroom=1.0)
+    defaults = tuple(adapt_default(space, method, roomy) for method in space.methods)
+    return Plan(space, size, limits, speed, defaults)
+
+
+def task_size(task: Task, lengths: Sequence[int]) -> TaskSize:
+    """The figures of a task that cost estimates need."""
+    ordered = sorted(lengths)
+    quantiles = tuple(ordered[round(q / 100 * (len(ordered) - 1))] for q in range(101))
+    return TaskSize(task.train.n_rows, task.validation.n_rows, len(task.labels), quantiles)
+
+
+def prior_from_dict(value: Mapping[str, Any]) -> Prior:
+    """The prior that `prior.json` keeps."""
+    neighbours = tuple(Neighbour(**neighbour) for neighbour in value["neighbours"])
+    return Prior(value["kind"], value["n_experiences"], value["weight"], value["model"], neighbours)
+
+
+def make_prior(
+    settings: Settings, space: Space, store: ExperienceStore | None, task: Task, profile: Profile
+) -> Prior:
+    if settings.prior == "none" or store is None:
+        return cold_prior()
+    experiences = store.load(kind=task.kind, exclude_datasets=settings.exclude_dataset)
+    return build_reference_prior(space, experiences, profile, fingerprint=task.fingerprint, sketch=task.sketch)
+
+
+def open_store(settings: Settings, observer: Observer, stack: ExitStack) -> ExperienceStore | None:
+    """The store; a default one that cannot be opened is done without, one that the user named must work."""
+    try:
+        store = ExperienceStore(settings.store or default_store_url(os.environ))
+    except StoreError as error:
+        if settings.store is not None:
+            raise
+        observer.log(f"warning: the experience store is not available, this run is not remembered: {error}")
+        return None
+    stack.callback(store.close)
+    return store
+
+
+def start_server(folder: RunFolder, stack: ExitStack) -> WorkerServer:
+    folder.work.mkdir(exist_ok=True)
+    server = WorkerServer(folder.work / "server.log")
+    stack.callback(server.close)
+    server.start()
+    return server
+
+
+def choose_machine(settings: Settings, models: Sequence[ModelSpec]) -> Slots:
+    """Devices and threads of the trials."""
+    gpus = visible_gpus()
+    devices = ["cpu"] if settings.device == "cpu" or not gpus else [f"cuda:{i}" for i in range(len(gpus))]
+    if settings.device.startswith("cuda"):
+        if not gpus:
+            raise UsageError(f"expected an NVIDIA GPU for `--device {settings.device}`, found none; use `--device cpu`")
+        index = settings.device.partition(":")[2]
+        if index and int(index) >= len(gpus):
+            raise UsageError(f"expected a GPU below {len(gpus)} for `--device`, got {settings.device!r}")
+        devices = [f"cuda:{index}"] if index else devices
+    largest = max(model.n_params for model in models)
+    return choose_slots(usable_cores(), devices, largest, workers=settings.workers, threads=settings.threads)
+
+
+def trial_limits(settings: Settings, n_slots: int) -> Limits:
+    if settings.memory is not None:
+        memory_mib = parse_size(settings.memory) / 2**20
+    else:
+        memory_mib = _MEMORY_SHARE * available_memory_mib() / n_slots
+    return Limits(time_s=settings.trial_limit_s, memory_mib=memory_mib)
+
+
+def measure_speed(
+    server: WorkerServer, folder: RunFolder, slots: Slots, models: Sequence[ModelSpec], limits: Limits
+) -> Speed:
+    """Time a few training steps of the first model, with the threads that a trial gets."""
+    context = TrialContext(folder.path, {}, limits.time_s, limits.memory_mib, 0)
+    measured = LocalBackend(server, slots, context).run_job("measure", {"model": asdict(models[0])}, time_limit_s=120)
+    shutil.rmtree(measured["folder"], ignore_errors=True)
+    n_rows, n_tokens = measured["batch_size"], measured["n_tokens"]
+    workload = Workload(models[0].n_params, models[0].n_layers, True, 1.0, n_rows, n_tokens, 1.0)
+    one_step = TaskSize(n_rows, 0, 2, (n_tokens,) * 101)
+    two_steps = TaskSize(2 * n_rows, 0, 2, (n_tokens,) * 101)
+    expected_s = (
+        estimate(workload, models[0], two_steps, DEFAULT_SPEED).time_s
+        - estimate(workload, models[0], one_step, DEFAULT_SPEED).time_s
+    )
+    return speed_from_measurement(measured, DEFAULT_SPEED, expected_s, startup_s=0.3 + measured["load_s"])
+
+
+def read_preparation(folder: RunFolder, settings: Settings, task: Task, run_id: str) -> Prepared:
+    """What `write_preparation` left, for a run that is resumed.
+
+    Raises:
+        RunFolderError: a file is missing or damaged.
+    """
+    saved = folder.read_json("data.json")["profile"]
+    profile = Profile(saved["schema"], saved["task"], saved["system_schema"], saved["system"])
+    plan, prior = Plan.from_dict(folder.read_json("space.json")), prior_from_dict(folder.read_json("prior.json"))
+    return Prepared(settings, task, profile, plan, prior, run_id)
+
+
+def write_preparation(folder: RunFolder, prepared: Prepared, summary: DataSummary) -> None:
+    task, profile = prepared.task, prepared.profile
+    write_atomic(folder.path / "config.yaml", settings_to_yaml(prepared.settings))
+    folder.write_json("space.json", prepared.plan.to_dict())
+    folder.write_json("prior.json", asdict(prepared.prior))
+    shares = {str(label): share for label, share in summary.class_shares}
+    folder.write_json(
+        "data.json",
+        {
+            "dataset_id": task.dataset_id,
+            "rows": dict(summary.rows),
+            "labels": {name: round(share * task.train.n_rows) for name, share in shares.items()},
+            "length_tokens": dict(summary.length_percentiles),
+            "warnings": list(summary.warnings),
+            "profile": {
+                "schema": profile.schema,
+                "task": dict(profile.task),
+                "system_schema": profile.system_schema,
+                "system": dict(profile.system),
+            },
+        },
+    )
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of the libraries that results depend on."""
+    found = {}
+    for name in _LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def with_sources(settings: Settings, task: Task) -> Settings:
+    """Settings that repeat the run from any folder: absolute paths, and hashes of what they held."""
+    fields = {"train": "data", "validation": "valid", "test": "test"}
+    paths = {fields[role]: source.path for role, source in task.sources.items()}
+    hashes = {role: source.sha256 for role, source in task.sources.items()}
+    return settings.model_copy(update={**paths, "data_sha256": hashes})
+
+
+def check_sources(settings: Settings) -> None:
+    paths = {"train": settings.data, "validation": settings.valid, "test": settings.test}
+    for role, expected in settings.data_sha256.items():
+        path = paths.get(role)
+        if path is None or not Path(path).exists():
+            raise RunFolderError(f"the {role} data {path!r} of this run are gone; put them back or start a new run")
+        if file_sha256(path) != expected:
+            raise RunFolderError(f"the {role} data {path!r} have changed since the run began; start a new run with `xautolm fit`")
+
+
+def is_offline(settings: Settings) -> bool:
+    """Whether the hub is out of reach; asked only when some model is neither embedded nor a folder."""
+    names = settings.models or ()
+    needs_hub = any(not Path(name.rpartition("@")[0] or name).exists() for name in names)
+    return not (needs_hub and is_hub_reachable())
+
+
+def tokenizer_folder(models: Sequence[ModelSpec]) -> Path:
+    """A folder with a `tokenizer.json` to measure lengths with: the first model's, else the embedded one's."""
+    folder = Path(models[0].path)
+    return folder if (folder / "tokenizer.json").is_file() else embedded_folder()

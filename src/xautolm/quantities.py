@@ -1,0 +1,89 @@
+"""Budgets, durations and sizes as users write them."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from xautolm.errors import UsageError
+from xautolm.records import Budget
+
+_SECONDS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "min": 60.0, "s": 1.0}
+_BYTES = {
+    "b": 1,
+    **{f"{p}b": 1000**i for i, p in enumerate("kmgt", start=1)},
+    **{f"{p}ib": 1024**i for i, p in enumerate("kmgt", start=1)},
+}
+_NUMBER = r"\d+(?:\.\d+)?"
+_DURATION = re.compile(rf"(?:{_NUMBER}\s*(?:d|h|min|m|s)\s*)+")
+_DURATION_PART = re.compile(rf"({_NUMBER})\s*(d|h|min|m|s)")
+_TRIALS = re.compile(r"(\d+)\s*trials?")
+_ENERGY = re.compile(rf"{_NUMBER}\s*[km]?(?:wh|j)")
+_SIZE = re.compile(rf"({_NUMBER})\s*([kmgt]?i?b)")
+
+
+def parse_budget(text: str) -> Budget:
+    """Read a budget in time or in trials.
+
+    Raises:
+        UsageError: the text is neither, or it is not positive, or it is an energy.
+
+    >>> parse_budget("1h30m")
+    Budget(wall_s=5400.0, n_trials=None)
+    >>> parse_budget("40 trials")
+    Budget(wall_s=None, n_trials=40)
+    """
+    plain = text.strip().lower()
+    if _ENERGY.fullmatch(plain):
+        raise UsageError(
+            f"`budget` {text!r} is an energy, but no energy counter can be read in this version; "
+            "give a time such as `30m` or a number of trials such as `40trials`"
+        )
+    if match := _TRIALS.fullmatch(plain):
+        if int(match[1]) < 1:
+            raise UsageError(f"`budget` must be at least `1trials`, got {text!r}")
+        return Budget(n_trials=int(match[1]))
+    if not _DURATION.fullmatch(plain):
+        raise UsageError(
+            "`budget` must be a time or a number of trials such as `90s`, `30m`, `1h30m` or `40trials`, "
+            f"got {text!r}"
+        )
+    return Budget(wall_s=parse_duration(text, "budget"))
+
+
+def parse_duration(text: str, option: str = "trial-timeout") -> float:
+    """Read a duration in seconds.
+
+    Args:
+        text: numbers with units d, h, m (or min) and s, largest first or in any order.
+        option: name of the option, for the message.
+
+    Raises:
+        UsageError: the text is no duration, or it is zero.
+
+    >>> parse_duration("10m"), parse_duration("1h30m"), parse_duration("0.5 s")
+    (600.0, 5400.0, 0.5)
+    """
+    plain = text.strip().lower()
+    if not _DURATION.fullmatch(plain):
+        raise UsageError(f"`{option}` must be a time such as `90s`, `10m` or `1h30m`, got {text!r}")
+    seconds = math.fsum(float(n) * _SECONDS[unit] for n, unit in _DURATION_PART.findall(plain))
+    if seconds <= 0:
+        raise UsageError(f"`{option}` must be longer than 0 s, got {text!r}")
+    return seconds
+
+
+def parse_size(text: str, option: str = "memory") -> int:
+    """Read a size in bytes; `GiB` is 1024-based, `GB` is 1000-based.
+
+    Raises:
+        UsageError: the text is no size, or it is zero.
+
+    >>> parse_size("8GiB"), parse_size("1.5 kB")
+    (8589934592, 1500)
+    """
+    match = _SIZE.fullmatch(text.strip().lower())
+    size = round(float(match[1]) * _BYTES[match[2]]) if match else 0
+    if size <= 0:
+        raise UsageError(f"`{option}` must be a size such as `800MiB`, `8GiB` or `16GB`, got {text!r}")
+    return size

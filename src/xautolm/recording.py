@@ -1,0 +1,185 @@
+"""What happens with each finished trial: model, journal, store, checkpoints, `run.json`, in an order that survives a kill."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from xautolm import pareto
+from xautolm.backends.local import LocalBackend
+from xautolm.errors import StoreError, WorkerError
+from xautolm.experience.run_folder import RunFolder
+from xautolm.experience.store import ExperienceStore
+from xautolm.export import ExportContext, export_trial, exported_trial
+from xautolm.records import FAILURES, Experience, ModelSpec, Objective, Progress, TrialResult
+
+logger = logging.getLogger(__name__)
+
+HEARTBEAT_S = 5.0
+
+
+class Observer(Protocol):
+    """Who watches a run (`report.live.LiveView` is one)."""
+
+    def log(self, line: str) -> None:
+        """A sentence for the user."""
+        ...
+
+    def trial_finished(self, result: TrialResult) -> None:
+        """A trial has ended."""
+        ...
+
+    def update(
+        self, finished: Sequence[TrialResult], running: Sequence[Progress], front: Sequence[int], elapsed_s: float
+    ) -> None:
+        """The state of the run."""
+        ...
+
+
+class Silent:
+    """An observer that ignores everything."""
+
+    def log(self, line: str) -> None: ...
+
+    def trial_finished(self, result: TrialResult) -> None: ...
+
+    def update(
+        self, finished: Sequence[TrialResult], running: Sequence[Progress], front: Sequence[int], elapsed_s: float
+    ) -> None: ...
+
+
+@dataclass
+class Recorder:
+    """Keeps what a run has found.
+
+    A finished trial that becomes the best is exported first and journalled second: a kill in between costs that trial, which
+    is run again, but there is never a finished working trial without a usable `model/`. The store comes last; it never
+    stops a run.
+
+    Attributes:
+        folder: the run folder.
+        backend: runs exports.
+        models: name -> facts.
+        objectives: of the run; the first decides what is best.
+        context: provenance for exports.
+        to_experience: makes the store's record of a result.
+        store: None = no store could be opened.
+        observer: who watches.
+        facts: the constant part of `run.json`.
+        elapsed_s: seconds of the budget spent so far.
+        max_disk_bytes: limit for checkpoints.
+        results: every finished trial in order.
+    """
+
+    folder: RunFolder
+    backend: LocalBackend
+    models: Mapping[str, ModelSpec]
+    objectives: Sequence[Objective]
+    context: ExportContext
+    to_experience: Callable[[TrialResult], Experience]
+    store: ExperienceStore | None
+    observer: Observer
+    facts: dict[str, Any]
+    elapsed_s: Callable[[], float]
+    max_disk_bytes: int
+    results: list[TrialResult] = field(default_factory=list)
+    status: str = "running"
+    _written_at: float = 0.0
+    _store_warned: bool = False
+
+    @property
+    def front(self) -> tuple[int, ...]:
+        """Ids of the non-dominated trials, cheapest first."""
+        return pareto.front(self.results, self.objectives)
+
+    @property
+    def best(self) -> TrialResult | None:
+        """The recommended trial."""
+        best = pareto.recommend(self.results, self.objectives)
+        return next((result for result in self.results if result.trial_id == best), None)
+
+    def begin(self, earlier: Sequence[TrialResult]) -> None:
+        """Take over the trials of earlier sittings; bring the store and `model/` up to date with them."""
+        self.results = list(earlier)
+        self._remember(earlier)
+        best = self.best
+        if best is not None and exported_trial(self.folder.model) != best.trial_id:
+            self._export(best)
+        self.write_run()
+
+    def record(self, result: TrialResult) -> None:
+        """Keep one finished trial."""
+        best = pareto.recommend([*self.results, result], self.objectives)
+        if best == result.trial_id:
+            self._export(result)
+        self.folder.open_journal().append(result)
+        self.results.append(result)
+        self._remember([result])
+        self._prune_checkpoints()
+        self.write_run()
+        self.observer.trial_finished(result)
+
+    def tick(self, running: Sequence[Progress]) -> None:
+        """Show progress; every few seconds leave a heartbeat in `run.json`."""
+        self.observer.update(self.results, running, self.front, self.elapsed_s())
+        if time.monotonic() - self._written_at > HEARTBEAT_S:
+            self.write_run()
+
+    def write_run(self) -> None:
+        """Replace `run.json`."""
+        self._written_at = time.monotonic()
+        best = self.best
+        self.folder.write_json(
+            "run.json",
+            {
+                **self.facts,
+                "status": self.status,
+                "n_trials": len(self.results),
+                "n_ok": sum(result.status == "ok" for result in self.results),
+                "n_stopped": sum(result.status == "stopped" for result in self.results),
+                "n_failed": sum(result.status in FAILURES for result in self.results),
+                "wall_s": round(self.elapsed_s(), 3),
+                "elapsed_s": round(self.elapsed_s(), 3),
+                "front": list(self.front),
+                "best": best.trial_id if best else None,
+            },
+        )
+
+    def _export(self, result: TrialResult) -> None:
+        model = self.models[result.pipeline.model]
+        try:
+            export_trial(self.backend, result, model, self.context, self.folder.model)
+        except WorkerError as error:
+            self.observer.log(f"warning: trial {result.trial_id} could not be exported: {error}")
+
+    def _remember(self, results: Sequence[TrialResult]) -> None:
+        if self.store is None:
+            return
+        try:
+            self.store.add([self.to_experience(result) for result in results])
+        except StoreError as error:
+            if not self._store_warned:
+                self.observer.log(f"warning: the experience store is not available, the run goes on without it: {error}")
+            self._store_warned = True
+
+    def sync_store(self) -> None:
+        """Give the store what it may have missed; a trial it has already is not stored twice."""
+        self._store_warned = False
+        self._remember(self.results)
+
+    def _prune_checkpoints(self) -> None:
+        """Remove dominated checkpoints, then the worst of the front until the rest fits; the best stays."""
+        sizes = self.folder.checkpoint_sizes()
+        front = self.front
+        best = pareto.recommend(self.results, self.objectives)
+        for trial_id in list(sizes):
+            if trial_id not in front:
+                self.folder.drop_checkpoint(trial_id)
+                del sizes[trial_id]
+        for trial_id in front:  # cheapest, and therefore worst in quality, first
+            if sum(sizes.values()) > self.max_disk_bytes and trial_id != best and trial_id in sizes:
+                self.folder.drop_checkpoint(trial_id)
+                del sizes[trial_id]

@@ -1,0 +1,182 @@
+"""THE FLOW: load, profile, space, prior, search (evaluate, record), report, export. The only module that knows all stages."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from xautolm import finish, preparation
+from xautolm.backends.local import LocalBackend, Slots, TrialContext
+from xautolm.config import Settings, make_settings, read_settings_file
+from xautolm.data.source import dataset_id_of
+from xautolm.data.summary import summarise, summary_lines, token_lengths
+from xautolm.errors import XAutoLMError
+from xautolm.evaluate.isolate import WorkerServer
+from xautolm.experience.journal import read_journal
+from xautolm.experience.run_folder import RunFolder, check_new
+from xautolm.experience.store import ExperienceStore
+from xautolm.metafeatures import build_profile
+from xautolm.metafeatures.machine import system_features
+from xautolm.preparation import Prepared
+from xautolm.quantities import parse_size
+from xautolm.recording import Observer, Recorder, Silent
+from xautolm.records import RunReport, TrialResult
+from xautolm.report.folder import read_run
+from xautolm.search.budget import Clock
+from xautolm.search.loop import Events, search
+from xautolm.search.plan import FitCheck
+from xautolm.search.proposals import Proposer
+from xautolm.search.samplers import make_search
+from xautolm.space.catalogue import resolve_models
+
+
+def fit(
+    settings: Settings,
+    out: Path,
+    *,
+    observer: Observer | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> RunReport:
+    """Search for pipelines and export the best one.
+
+    Args:
+        settings: what to do.
+        out: run folder, new or empty.
+        observer: who watches.
+        should_stop: asked again and again; True ends the run, which keeps everything that is finished.
+
+    Raises:
+        XAutoLMError: bad input (nothing is written), or the run could not go on (its folder tells why).
+    """
+    started = time.monotonic()
+    observer = observer or Silent()
+    check_new(out)
+    task = preparation.load(settings)
+    models, dropped = resolve_models(
+        settings.models, settings.exclude_models, offline=preparation.is_offline(settings)
+    )
+    lengths = token_lengths(preparation.tokenizer_folder(models), task.train)
+    summary = summarise(task, lengths)
+    for line in summary_lines(summary):
+        observer.log(line)
+    slots = preparation.choose_machine(settings, models)
+    with ExitStack() as stack:
+        store = preparation.open_store(settings, observer, stack)
+        folder = RunFolder.create(out)
+        stack.callback(folder.close)
+        try:
+            server = preparation.start_server(folder, stack)
+            profile = build_profile(task, system_features(slots.devices[0]))
+            size = preparation.task_size(task, lengths.tolist())
+            limits = preparation.trial_limits(settings, len(slots.devices))
+            speed = preparation.measure_speed(server, folder, slots, models, limits)
+            plan = preparation.make_plan(settings, models, dropped, size, limits, speed)
+            prior = preparation.make_prior(settings, plan.space, store, task, profile)
+            run_id = str(uuid.uuid4())
+            prepared = Prepared(preparation.with_sources(settings, task), task, profile, plan, prior, run_id)
+            preparation.write_preparation(folder, prepared, summary)
+        except XAutoLMError:
+            stack.close()
+            folder.remove()
+            raise
+        for item in plan.space.dropped:
+            observer.log(f"left out {item.what}: {item.reason}")
+        elapsed_s = time.monotonic() - started
+        return _conduct(prepared, folder, server, slots, store, observer, should_stop, elapsed_s)
+
+
+def resume(
+    out: Path, *, observer: Observer | None = None, should_stop: Callable[[], bool] = lambda: False
+) -> RunReport:
+    """Continue a run from its folder alone, after any kind of stop.
+
+    Raises:
+        RunFolderError: no run there, or its data have changed.
+    """
+    observer = observer or Silent()
+    with ExitStack() as stack:
+        folder = RunFolder.open(out)
+        stack.callback(folder.close)
+        run = folder.read_json("run.json")
+        if run["status"] == "complete":
+            observer.log("the run is complete; nothing to do")
+            return read_run(out)
+        settings = make_settings(read_settings_file(out / "config.yaml"))
+        preparation.check_sources(settings)
+        prepared = preparation.read_preparation(folder, settings, preparation.load(settings), run["run_id"])
+        slots = preparation.choose_machine(settings, list(prepared.plan.space.models.values()))
+        store = preparation.open_store(settings, observer, stack)
+        server = preparation.start_server(folder, stack)
+        return _conduct(prepared, folder, server, slots, store, observer, should_stop, float(run["elapsed_s"]))
+
+
+def _conduct(
+    prepared: Prepared,
+    folder: RunFolder,
+    server: WorkerServer,
+    slots: Slots,
+    store: ExperienceStore | None,
+    observer: Observer,
+    should_stop: Callable[[], bool],
+    elapsed_s: float,
+) -> RunReport:
+    """Search under the budget, then choose, test, export and report: what `fit` and `resume` share."""
+    settings, plan, task = prepared.settings, prepared.plan, prepared.task
+    budget, limits = settings.parsed_budget, plan.limits
+    context = TrialContext(folder.path, plan.space.models, limits.time_s, limits.memory_mib, settings.seed)
+    backend = LocalBackend(server, slots, context)
+    clock = Clock(budget, elapsed_s_before=elapsed_s, reserve_s=finish.reserve_s(task, plan, budget))
+    finish.write_rows(folder.work / "data", task)
+    recorder = Recorder(
+        folder=folder,
+        backend=backend,
+        models=plan.space.models,
+        objectives=settings.parsed_objectives,
+        context=prepared.export_context,
+        to_experience=prepared.experience,
+        store=store,
+        observer=observer,
+        facts=prepared.facts(),
+        elapsed_s=lambda: clock.elapsed_s,
+        max_disk_bytes=parse_size(settings.max_disk, "max-disk"),
+    )
+    recorder.begin(read_journal(folder.path / "trials.jsonl"))
+    proposer = Proposer(
+        plan.space,
+        prepared.prior,
+        settings.parsed_objectives,
+        settings.seed,
+        FitCheck(plan),
+        defaults=plan.defaults,
+    )
+
+    def record(result: TrialResult) -> None:
+        recorder.record(result)
+        if settings.refit:
+            clock.reserve_s = finish.reserve_s(task, plan, budget, refit=recorder.best)
+
+    try:
+        search(
+            make_search(settings.sampler, proposer, seed=settings.seed),
+            backend,
+            clock,
+            seed=settings.seed,
+            finished=recorder.results,
+            events=Events(on_result=record, on_tick=recorder.tick, should_stop=should_stop),
+        )
+    except BaseException:
+        recorder.status = "failed"
+        finish.write_report(recorder)
+        raise
+    finish.finish(recorder, task, settings, is_interrupted=should_stop())
+    return read_run(folder.path)
+
+
+def default_out(data: str) -> Path:
+    """The first free `runs/<data>-<n>`; `runs/<data>` itself for the first run."""
+    base = Path("runs") / dataset_id_of(data).replace("/", "--")
+    candidates = [base, *(base.with_name(f"{base.name}-{n}") for n in range(2, 10_000))]
+    return next(folder for folder in candidates if not folder.exists())

