@@ -15,7 +15,7 @@ def make_result(trial_id: int = 0, **changes) -> TrialResult:
         "scores": {"f1": 0.8125, "accuracy": 0.9},
         "cost": Cost(time_s=12.5, cached_s=0.5, train_s=10.0, predict_s=1.5, peak_mem_mib=812.0),
         "seed": 7,
-        "seen": tuple(range(trial_id)),
+        "seen": (0, 3, 1),
         "curve": ((10, 1.5, 0.5), (20, 3.0, 0.75)),
         "n_parallel": 2,
         "started_at": "2026-01-02T03:04:05.678901+00:00",

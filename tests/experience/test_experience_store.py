@@ -76,7 +76,7 @@ def test_first_result_of_a_trial_stays(store):
 
 def test_imported_content_is_added_once_whatever_its_numbers(store):
     imported = make_experience("import-1", 0, source="import")
-    again = replace(imported, run_id="import-2", result=make_result(9, seen=()), created_at="2027-01-01T00:00:00+00:00")
+    again = replace(imported, run_id="import-2", result=make_result(9), created_at="2027-01-01T00:00:00+00:00")
     assert store.add([imported]) == 1
     assert store.add([again]) == 0
     assert store.add([replace(again, source="machine")]) == 1
@@ -121,8 +121,8 @@ def test_load_chooses_kind_and_leaves_out_datasets(store):
 def test_scalar_columns_say_what_the_json_says(store, tmp_path):
     store.add([make_experience(), make_experience("r", 1, result=make_result(1, status="timeout", scores={}))])
     query = (
-        "SELECT run_id, trial_id, status, model, method, f1, time_s, dataset_id, tasks.schema_name, systems.schema_name "
-        "FROM experiences JOIN tasks USING (task_id) JOIN systems USING (system_id) ORDER BY experience_id"
+        "SELECT run_id, trial_id, status, model, method, f1, time_s, dataset_id, "
+        "tasks.schema_name, systems.schema_name FROM experiences JOIN tasks USING (task_id) JOIN systems USING (system_id) ORDER BY experience_id"
     )
     with sqlite3.connect(tmp_path / "experience.db") as connection:
         rows = connection.execute(query).fetchall()
@@ -137,7 +137,7 @@ def test_scalar_columns_say_what_the_json_says(store, tmp_path):
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        (make_experience(result=make_result(0, scores={"f1": float("nan")})), "finite JSON values, but trial 0 of run"),
+        (make_experience(result=make_result(0, scores={"f1": float("nan")})), "finite JSON values, but trial 0 of"),
         (make_experience(profile=make_profile(n_train=float("inf"))), "finite JSON values"),
         (make_experience(profile=make_profile(semantic=(float("-inf"),))), "finite JSON values"),
         (make_experience(dataset_id="file\udcff"), "finite JSON values"),

@@ -62,7 +62,7 @@ def test_store_of_a_newer_release_is_refused_and_unchanged(path, url):
         store.add([make_experience()])
     run_sql(path, "UPDATE alembic_version SET version_num = '9999'")
     before = path.read_bytes()
-    with pytest.raises(StoreError, match="version up to '0001', but has '9999'.*newer release of xautolm"):
+    with pytest.raises(StoreError, match=r"version up to '0001', but has '9999'.*newer release of xautolm"):
         ExperienceStore(url)
     assert path.read_bytes() == before
 
@@ -108,10 +108,17 @@ def test_known_revisions_are_the_migrations_that_exist():
 
 def test_store_opens_from_any_folder_and_writes_only_its_own_files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with ExperienceStore("sqlite:///a b%41/ü/experience.db") as store:
+    with ExperienceStore("sqlite:///a b/ü/experience.db") as store:
         store.add([make_experience()])
-    assert (tmp_path / "a b%41" / "ü" / "experience.db").is_file()
-    assert os.listdir(tmp_path) == ["a b%41"]
+    assert (tmp_path / "a b" / "ü" / "experience.db").is_file()
+    assert os.listdir(tmp_path) == ["a b"]
+
+
+@pytest.mark.parametrize("name", ["plain", "with space", "ü", "100%41", "a#b", "a@b:c"])
+def test_default_store_works_under_any_home(tmp_path, name):
+    with ExperienceStore(default_store_url({"HOME": str(tmp_path / name)})) as store:
+        store.add([make_experience()])
+    assert (tmp_path / name / ".local" / "share" / "xautolm" / "experience.db").is_file()
 
 
 def test_locked_store_is_left_after_the_timeout_and_usable_later(path, url):
@@ -169,8 +176,16 @@ def test_damaged_row_is_named(path, url):
         run_sql(path, "UPDATE experiences SET result = '{\"trial_id\": 0}'")
         with pytest.raises(StoreError, match=r"Row 1 of `sqlite.*` must be an experience, but is not \(KeyError"):
             store.load()
-        run_sql(path, "UPDATE experiences SET result = '{broken'")
-        with pytest.raises(StoreError, match="Row|experience store"):
+
+
+@pytest.mark.parametrize("damage", ["{broken", '{"f1": NaN}', "[" * 100_000, ""])
+@pytest.mark.parametrize("column", ["experiences.result", "tasks.features", "systems.features"])
+def test_column_that_is_not_json_is_reported(path, url, column, damage):
+    table, name = column.split(".")
+    with ExperienceStore(url) as store:
+        store.add([make_experience()])
+        run_sql(path, f"UPDATE {table} SET {name} = '{damage}'")
+        with pytest.raises(StoreError, match=r"experience store `sqlite.*` must hold JSON"):
             store.load()
 
 
@@ -182,7 +197,7 @@ def test_folder_in_place_of_the_file_is_reported(path, url):
 
 def test_folder_that_cannot_be_created_is_reported(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(StoreError, match="folder `.*` of the experience store cannot be created"):
+    with pytest.raises(StoreError, match=r"folder `.*` of the experience store cannot be created"):
         ExperienceStore(f"sqlite:///{tmp_path}/file/sub/experience.db")
 
 

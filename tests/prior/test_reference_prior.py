@@ -119,7 +119,7 @@ def test_near_tasks_count_more_and_own_data_most(
     far = profile(1_000_000, 50)
     runs = [
         experience(pipeline("s"), dataset="far", features=far),
-        experience(pipeline("m"), dataset="near", features=profile(1100, 2)),
+        experience(pipeline("m"), dataset="near", features=profile(20_000, 5)),
         experience(pipeline("l"), dataset="subset", features=far, sketch=tuple(range(90, 140))),
     ]
     prior = build(runs)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NoReturn
 
 from xautolm.errors import StoreError
 from xautolm.experience.scrub import scrub
@@ -67,6 +68,21 @@ def decode(task: Mapping[str, Any], profile: Profile, row: Mapping[str, Any]) ->
         created_at=row["created_at"],
         kind=task["kind"],
     )
+
+
+def read_json(text: str, *, store: str) -> Any:
+    """Read a JSON column; `store` names the database in messages.
+
+    Raises:
+        StoreError: not JSON (NaN and infinities are not), or nested too deeply.
+    """
+    try:
+        return _DECODER.decode(text)
+    except (ValueError, RecursionError) as error:
+        raise StoreError(
+            f"The experience store `{store}` must hold JSON in its JSON columns, but one is damaged "
+            f"({type(error).__name__}: {error}). Restore a copy of the store."
+        ) from error
 
 
 def _without_user_text(experience: Experience) -> Experience:
@@ -141,6 +157,13 @@ def _check(experience: Experience) -> None:
         for name, value in row.items():
             if isinstance(value, str) and "\0" in value:
                 raise ValueError(f"`{name}` holds a NUL character")
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def _sha256(value: Any) -> str:

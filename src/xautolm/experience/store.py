@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,7 +21,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from xautolm.errors import StoreError
 from xautolm.experience import migrations
-from xautolm.experience.codec import decode, encode
+from xautolm.experience.codec import decode, encode, read_json
 from xautolm.experience.faults import translate_faults
 from xautolm.experience.location import default_store_url, display_url, parse_store_url
 from xautolm.experience.schema import experiences, metadata, systems, tasks
@@ -263,11 +264,11 @@ def _create_engine(url: sa.URL, busy_timeout_s: float) -> sa.Engine:
     Raises:
         StoreError: the driver is not installed, or the folder of a SQLite file cannot be created.
     """
+    name = display_url(url.render_as_string(hide_password=False))
+    create = partial(sa.create_engine, url, hide_parameters=True, json_deserializer=partial(read_json, store=name))
     if url.get_backend_name() != "sqlite":
         try:
-            return sa.create_engine(
-                url,
-                hide_parameters=True,
+            return create(
                 pool_pre_ping=True,  # a server may have been restarted during a long run
                 connect_args={"connect_timeout": CONNECT_TIMEOUT_S},
             )
@@ -276,7 +277,7 @@ def _create_engine(url: sa.URL, busy_timeout_s: float) -> sa.Engine:
                 f"A store on PostgreSQL needs the package {error.name!r}: pip install 'xautolm[postgres]'"
             ) from error
     _create_folder(url)
-    engine = sa.create_engine(url, hide_parameters=True, connect_args={"timeout": busy_timeout_s})
+    engine = create(connect_args={"timeout": busy_timeout_s})
     sa.event.listen(engine, "connect", _set_up_sqlite_connection)
     sa.event.listen(engine, "begin", _begin_sqlite_transaction)
     return engine

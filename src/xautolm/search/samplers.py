@@ -126,13 +126,16 @@ class StudyAsker:
             with any number of slots; others know the trials that were told, and keep a state of their own.
         space: where pipelines come from.
         objectives: what trials are told with; failures and results without a finite value are told as failed.
+
+    Attributes:
+        study: the in-memory study, for Optuna's own tools.
     """
 
     def __init__(self, sampler: BaseSampler, space: Space, objectives: Sequence[Objective]) -> None:
         self._sampler = sampler
         self._space = space
         self._objectives = tuple(objectives)
-        self._study = _quiet_study(sampler, self._objectives)
+        self.study = _quiet_study(sampler, self._objectives)
         self._open: dict[int, optuna.Trial] = {}
         self._told: set[int] = set()
 
@@ -141,10 +144,10 @@ class StudyAsker:
         for result in seen:
             self.tell(result)
         if trial_id in self._open:  # asked before, then interrupted
-            self._study.tell(self._open.pop(trial_id), state=TrialState.FAIL)
+            self.study.tell(self._open.pop(trial_id), state=TrialState.FAIL)
         if isinstance(self._sampler, ExperienceSampler):
             self._sampler.show(trial_id, seen)
-        self._open[trial_id] = self._study.ask()
+        self._open[trial_id] = self.study.ask()
         return suggest_pipeline(self._open[trial_id], self._space)
 
     def tell(self, result: TrialResult) -> None:
@@ -157,9 +160,9 @@ class StudyAsker:
         state = TrialState.COMPLETE if usable else TrialState.FAIL
         trial = self._open.pop(result.trial_id, None)
         if trial is not None:
-            self._study.tell(trial, values if usable else None, state=state)
+            self.study.tell(trial, values if usable else None, state=state)
         elif self._space.contains(asked_for(result)):
-            self._study.add_trial(self._recorded(asked_for(result), state, values if usable else None))
+            self.study.add_trial(self._recorded(asked_for(result), state, values if usable else None))
 
     def _recorded(self, pipeline: Pipeline, state: TrialState, values: list[float] | None) -> FrozenTrial:
         return optuna.trial.create_trial(
