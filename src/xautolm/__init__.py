@@ -1,8 +1,8 @@
 """XAutoLM: AutoML for fine-tuning language models, warm-started from experience.
 
-    from xautolm import AutoLM
-    report = AutoLM(budget="30m").fit("reviews.csv", target="sentiment")
-    report.front, report.test, report.best.export("model/")
+from xautolm import AutoLM
+report = AutoLM(budget="30m").fit("reviews.csv", target="sentiment")
+report.front, report.test, report.best.export("model/")
 """
 
 from __future__ import annotations

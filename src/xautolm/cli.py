@@ -30,16 +30,22 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on s
 
 @app.command()
 def fit(
-    data: Annotated[str | None, typer.Argument(help="csv, tsv, json, jsonl, parquet (also .gz), datasets folder or hub id.")] = None,
+    data: Annotated[
+        str | None, typer.Argument(help="csv, tsv, json, jsonl, parquet (also .gz), datasets folder or hub id.")
+    ] = None,
     valid: Annotated[str | None, typer.Option(help="Validation data; cut from DATA when not given.")] = None,
-    test: Annotated[str | None, typer.Option(help="Test data, sealed until the report; cut from DATA when not given.")] = None,
+    test: Annotated[
+        str | None, typer.Option(help="Test data, sealed until the report; cut from DATA when not given.")
+    ] = None,
     task: Annotated[str | None, typer.Option(help="Task kind: text-classification.")] = None,
     text: Annotated[str | None, typer.Option(help="Text column, when it is not plain.")] = None,
     target: Annotated[str | None, typer.Option(help="Label column, when it is not plain.")] = None,
     column: Annotated[list[str] | None, typer.Option(help="ROLE=NAME, roles: text, text_pair, target.")] = None,
     budget: Annotated[str | None, typer.Option(help="30m, 2h, 40trials.  [default: 30m]")] = None,
     trial_timeout: Annotated[str | None, typer.Option(help="Limit per trial.  [default: budget / 8]")] = None,
-    memory: Annotated[str | None, typer.Option(help="Limit per trial, such as 8GiB.  [default: 80 % of free / workers]")] = None,
+    memory: Annotated[
+        str | None, typer.Option(help="Limit per trial, such as 8GiB.  [default: 80 % of free / workers]")
+    ] = None,
     max_disk: Annotated[str | None, typer.Option(help="Limit for kept checkpoints.  [default: 5GiB]")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads per trial.")] = None,
@@ -52,11 +58,15 @@ def fit(
     sampler: Annotated[str | None, typer.Option(help="experience or optuna:NAME.")] = None,
     cold: Annotated[bool, typer.Option("--cold", help="Start from nothing: --prior none.")] = False,
     store: Annotated[str | None, typer.Option(help="URL of the experience store.  [default: XAUTOLM_STORE]")] = None,
-    no_starter: Annotated[bool, typer.Option("--no-starter", help="Leave out experiences that ship with the package.")] = False,
+    no_starter: Annotated[
+        bool, typer.Option("--no-starter", help="Leave out experiences that ship with the package.")
+    ] = False,
     exclude_dataset: Annotated[list[str] | None, typer.Option(help="Leave out experiences of this data set.")] = None,
     backend: Annotated[str | None, typer.Option(help="local.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of splits, search and trials.")] = None,
-    refit: Annotated[bool, typer.Option("--refit", help="Train the chosen pipeline once more on train + validation.")] = False,
+    refit: Annotated[
+        bool, typer.Option("--refit", help="Train the chosen pipeline once more on train + validation.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Run folder.  [default: runs/<data>-<n>]")] = None,
     config: Annotated[Path | None, typer.Option(help="Settings file; options given here win.")] = None,
     as_json: Json = False,
@@ -167,7 +177,9 @@ def _search(search: Any, settings: Any, as_json: bool) -> None:
     from xautolm.report.live import LiveView
 
     console = Console(stderr=True)
-    with StopRequest(lambda: console.print("stopping: everything finished is kept; Ctrl-C again leaves at once")) as stop:
+    with StopRequest(
+        lambda: console.print("stopping: everything finished is kept; Ctrl-C again leaves at once")
+    ) as stop:
         with LiveView(console, settings.parsed_budget, settings.parsed_objectives) as view:
             found = search(view, stop.is_requested)
         _print_run(Path(found.folder), as_json)

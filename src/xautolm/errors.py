@@ -1,14 +1,14 @@
 """Errors that users see. Each message says what was expected, what came and what to do.
 
-    XAutoLMError                 base of all; the command line exits with `exit_code`
-    +-- UsageError        (2)    wrong options, or options that contradict each other
-    |   +-- ConfigError   (2)    one or more settings are wrong; all mistakes in one message
-    +-- DataError         (2)    the data cannot be used as given
-    +-- ModelError        (2)    a model that was named cannot be loaded
-    +-- RunFolderError    (2)    a run folder is missing, in use, damaged or already there
-    +-- StoreError        (1)    the experience store cannot be read or written
-    +-- RunError          (1)    the run ended without a working pipeline
-    +-- WorkerError       (1)    the worker process could not be started
+XAutoLMError                 base of all; the command line exits with `exit_code`
++-- UsageError        (2)    wrong options, or options that contradict each other
+|   +-- ConfigError   (2)    one or more settings are wrong; all mistakes in one message
++-- DataError         (2)    the data cannot be used as given
++-- ModelError        (2)    a model that was named cannot be loaded
++-- RunFolderError    (2)    a run folder is missing, in use, damaged or already there
++-- StoreError        (1)    the experience store cannot be read or written
++-- RunError          (1)    the run ended without a working pipeline
++-- WorkerError       (1)    the worker process could not be started
 """
 
 from __future__ import annotations

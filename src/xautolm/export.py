@@ -109,7 +109,7 @@ def exported_trial(target: Path) -> int | None:
 
 
 def swap_folder(fresh: Path, target: Path) -> None:
-    """Put `fresh` where `target` is, atomically where the system can exchange two names (Linux), else by two renames."""
+    """Put `fresh` where `target` is: in one step where two names can be exchanged (Linux), else by two renames."""
     if not target.exists():
         os.replace(fresh, target)
         return
@@ -139,7 +139,8 @@ tags: [xautolm]
 
 # {context.dataset_id}: text classification
 
-Fine-tuned from `{model.name}` (revision {model.revision}) by XAutoLM, trial {result.trial_id} of run `{context.run_id}`.
+Fine-tuned from `{model.name}` (revision {model.revision}) by XAutoLM, trial {result.trial_id} of run
+`{context.run_id}`.
 
 - Labels: {labels}
 - Validation scores: {scores}. They are the best of a search, so expect a little less on new data.
@@ -209,7 +210,8 @@ def _model_folder(path: Path) -> Path:
         if (folder / INFO_FILE).is_file():
             return folder
     raise ModelError(
-        f"expected a model folder that `xautolm fit` exported (it holds `{INFO_FILE}`) or its run folder, found none at `{path}`"
+        f"expected a model folder that `xautolm fit` exported (it holds `{INFO_FILE}`) or its run folder, "
+        f"found none at `{path}`"
     )
 
 
@@ -218,4 +220,4 @@ def _texts(frame: pd.DataFrame, columns: Mapping[str, str], role: str, data: str
     if name not in frame.columns:
         found = ", ".join(f"`{column}`" for column in frame.columns)
         raise DataError(f"expected the column `{name}` that the model was trained on in `{data}`, found {found}")
-    return ["" if value is None or value != value else str(value) for value in frame[name]]
+    return frame[name].fillna("").astype(str).tolist()

@@ -1,4 +1,4 @@
-"""The end of a run: train the chosen pipeline once more if asked, state its test score once, write the report, clean up."""
+"""The end of a run: refit the chosen pipeline if asked, state its test score once, write the report, clean up."""
 
 from __future__ import annotations
 
@@ -157,9 +157,7 @@ def _refit(recorder: Recorder, best: TrialResult, task: Task, settings: Settings
     try:
         job = recorder.backend.run_job("evaluate", fields)
         checkpoint = Path(job["folder"]) / "checkpoint"
-        export_trial(
-            recorder.backend, best, model, recorder.context, recorder.folder.model, checkpoint=checkpoint
-        )
+        export_trial(recorder.backend, best, model, recorder.context, recorder.folder.model, checkpoint=checkpoint)
     except WorkerError as error:
         recorder.facts["notes"].append(f"The refit failed, the model is the trial's own: {error}")
         return

@@ -1,4 +1,4 @@
-"""Decides everything before the first trial: machine, space, limits, speed, prior; and writes it into the run folder."""
+"""Decides everything before the first trial (machine, space, limits, speed, prior) and writes it down."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from xautolm.recording import Observer
 from xautolm.records import Experience, ModelSpec, Neighbour, Prior, Profile, Task, TrialResult
 from xautolm.search.plan import FitCheck, Plan, speed_from_measurement
 from xautolm.space.build import adapt_default, build_space, length_choices
-from xautolm.space.catalogue import embedded_folder
+from xautolm.space.catalogue import EMBEDDED_NAME, embedded_folder
 from xautolm.space.feasibility import DEFAULT_SPEED, Limits, Speed, TaskSize, Workload, estimate
 from xautolm.space.hub import is_hub_reachable
 from xautolm.space.params import Dropped, Space
@@ -142,9 +142,8 @@ def prior_from_dict(value: Mapping[str, Any]) -> Prior:
     return Prior(value["kind"], value["n_experiences"], value["weight"], value["model"], neighbours)
 
 
-def make_prior(
-    settings: Settings, space: Space, store: ExperienceStore | None, task: Task, profile: Profile
-) -> Prior:
+def make_prior(settings: Settings, space: Space, store: ExperienceStore | None, task: Task, profile: Profile) -> Prior:
+    """The warm prior from the store, or a cold one; this data's own earlier runs count as distance 0."""
     if settings.prior == "none" or store is None:
         return cold_prior()
     experiences = store.load(kind=task.kind, exclude_datasets=settings.exclude_dataset)
@@ -165,6 +164,7 @@ def open_store(settings: Settings, observer: Observer, stack: ExitStack) -> Expe
 
 
 def start_server(folder: RunFolder, stack: ExitStack) -> WorkerServer:
+    """The worker server of a run; it gets ready while the data are profiled."""
     folder.work.mkdir(exist_ok=True)
     server = WorkerServer(folder.work / "server.log")
     stack.callback(server.close)
@@ -188,6 +188,7 @@ def choose_machine(settings: Settings, models: Sequence[ModelSpec]) -> Slots:
 
 
 def trial_limits(settings: Settings, n_slots: int) -> Limits:
+    """Limits of each trial: as asked for, else a share of the time budget and of the free memory."""
     if settings.memory is not None:
         memory_mib = parse_size(settings.memory) / 2**20
     else:
@@ -226,6 +227,7 @@ def read_preparation(folder: RunFolder, settings: Settings, task: Task, run_id: 
 
 
 def write_preparation(folder: RunFolder, prepared: Prepared, summary: DataSummary) -> None:
+    """Write what the run rests on: `config.yaml`, `space.json`, `prior.json`, `data.json`."""
     task, profile = prepared.task, prepared.profile
     write_atomic(folder.path / "config.yaml", settings_to_yaml(prepared.settings))
     folder.write_json("space.json", prepared.plan.to_dict())
@@ -269,19 +271,29 @@ def with_sources(settings: Settings, task: Task) -> Settings:
 
 
 def check_sources(settings: Settings) -> None:
+    """Make sure that the data of a resumed run are still what they were.
+
+    Raises:
+        RunFolderError: a file is gone or has changed.
+    """
     paths = {"train": settings.data, "validation": settings.valid, "test": settings.test}
     for role, expected in settings.data_sha256.items():
         path = paths.get(role)
+        if path is not None and not Path(path).is_absolute():
+            continue  # a hub id: files are kept with absolute paths
         if path is None or not Path(path).exists():
             raise RunFolderError(f"the {role} data {path!r} of this run are gone; put them back or start a new run")
         if file_sha256(path) != expected:
-            raise RunFolderError(f"the {role} data {path!r} have changed since the run began; start a new run with `xautolm fit`")
+            raise RunFolderError(
+                f"the {role} data {path!r} have changed since the run began; start a new run with `xautolm fit`"
+            )
 
 
 def is_offline(settings: Settings) -> bool:
     """Whether the hub is out of reach; asked only when some model is neither embedded nor a folder."""
     names = settings.models or ()
-    needs_hub = any(not Path(name.rpartition("@")[0] or name).exists() for name in names)
+    bases = {name.rpartition("@")[0] or name for name in names} - {EMBEDDED_NAME}
+    needs_hub = any(not Path(base).exists() for base in bases)
     return not (needs_hub and is_hub_reachable())
 
 

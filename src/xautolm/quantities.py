@@ -45,8 +45,7 @@ def parse_budget(text: str) -> Budget:
         return Budget(n_trials=int(match[1]))
     if not _DURATION.fullmatch(plain):
         raise UsageError(
-            "`budget` must be a time or a number of trials such as `90s`, `30m`, `1h30m` or `40trials`, "
-            f"got {text!r}"
+            f"`budget` must be a time or a number of trials such as `90s`, `30m`, `1h30m` or `40trials`, got {text!r}"
         )
     return Budget(wall_s=parse_duration(text, "budget"))
 

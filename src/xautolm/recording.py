@@ -1,4 +1,4 @@
-"""What happens with each finished trial: model, journal, store, checkpoints, `run.json`, in an order that survives a kill."""
+"""What happens with each finished trial, in an order that survives a kill: model, journal, store, `run.json`."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ class Silent:
 class Recorder:
     """Keeps what a run has found.
 
-    A finished trial that becomes the best is exported first and journalled second: a kill in between costs that trial, which
-    is run again, but there is never a finished working trial without a usable `model/`. The store comes last; it never
-    stops a run.
+    A finished trial that becomes the best is exported first and journalled second: a kill in between costs that
+    trial, which is run again, but there is never a finished working trial without a usable `model/`. The store comes
+    last; it never stops a run.
 
     Attributes:
         folder: the run folder.
@@ -162,7 +162,9 @@ class Recorder:
             self.store.add([self.to_experience(result) for result in results])
         except StoreError as error:
             if not self._store_warned:
-                self.observer.log(f"warning: the experience store is not available, the run goes on without it: {error}")
+                self.observer.log(
+                    f"warning: the experience store is not available, the run goes on without it: {error}"
+                )
             self._store_warned = True
 
     def sync_store(self) -> None:

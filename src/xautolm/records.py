@@ -1,8 +1,9 @@
 """The nouns of XAutoLM: frozen records that pass between the stages.
 
 A *pipeline* is one point of the search space (model + method + hyperparameters); a *trial* is one evaluation of a
-pipeline in a run; an *experience* is a finished trial in the store with the meta-features of its task and system; a *run*
-is one search; a *prior* is what a run believes before its first trial. This module imports the standard library only.
+pipeline in a run; an *experience* is a finished trial in the store with the meta-features of its task and system; a
+*run* is one search; a *prior* is what a run believes before its first trial. This module imports the standard library
+only.
 """
 
 from __future__ import annotations
@@ -16,15 +17,11 @@ from typing import Any, Literal
 
 Label = bool | int | str
 ParamValue = bool | int | float | str
-Status = Literal[
-    "ok", "oom", "timeout", "diverged", "crashed", "unavailable", "invalid", "stopped", "interrupted"
-]
+Status = Literal["ok", "oom", "timeout", "diverged", "crashed", "unavailable", "invalid", "stopped", "interrupted"]
 Direction = Literal["maximize", "minimize"]
 
 #: Statuses that count as failures of a launched trial (`interrupted` is the run's fault and is not recorded).
-FAILURES: frozenset[Status] = frozenset(
-    {"oom", "timeout", "diverged", "crashed", "unavailable", "invalid"}
-)
+FAILURES: frozenset[Status] = frozenset({"oom", "timeout", "diverged", "crashed", "unavailable", "invalid"})
 
 
 def canonical_json(value: Any) -> str:

@@ -1,7 +1,7 @@
 """Name -> object tables for the parts that plug-ins may add, resolved when first asked for.
 
-A table maps a name to `"module:object"`. Plug-ins add to it through the entry-point group `xautolm.<table>`, or at run time
-with `register`. A name can be registered once.
+A table maps a name to `"module:object"`. Plug-ins add to it through the entry-point group `xautolm.<table>`, or at
+run time with `register`. A name can be registered once.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""THE FLOW: load, profile, space, prior, search (evaluate, record), report, export. The only module that knows all stages."""
+"""THE FLOW: load, profile, space, prior, search, record, report, export. The module that knows all stages."""
 
 from __future__ import annotations
 
@@ -55,9 +55,7 @@ def fit(
     observer = observer or Silent()
     check_new(out)
     task = preparation.load(settings)
-    models, dropped = resolve_models(
-        settings.models, settings.exclude_models, offline=preparation.is_offline(settings)
-    )
+    models, dropped = resolve_models(settings.models, settings.exclude_models, offline=preparation.is_offline(settings))
     lengths = token_lengths(preparation.tokenizer_folder(models), task.train)
     summary = summarise(task, lengths)
     for line in summary_lines(summary):

@@ -122,7 +122,8 @@ def test_scalar_columns_say_what_the_json_says(store, tmp_path):
     store.add([make_experience(), make_experience("r", 1, result=make_result(1, status="timeout", scores={}))])
     query = (
         "SELECT run_id, trial_id, status, model, method, f1, time_s, dataset_id, "
-        "tasks.schema_name, systems.schema_name FROM experiences JOIN tasks USING (task_id) JOIN systems USING (system_id) ORDER BY experience_id"
+        "tasks.schema_name, systems.schema_name FROM experiences "
+        "JOIN tasks USING (task_id) JOIN systems USING (system_id) ORDER BY experience_id"
     )
     with sqlite3.connect(tmp_path / "experience.db") as connection:
         rows = connection.execute(query).fetchall()

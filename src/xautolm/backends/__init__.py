@@ -1,0 +1,1 @@
+"""Where trials run: workers on this machine."""

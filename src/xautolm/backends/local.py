@@ -1,4 +1,4 @@
-"""A pool of workers on this machine: trials in isolated processes, side by side, each with its own threads or device."""
+"""A pool of workers on this machine: trials in isolated processes, each with its own threads or device."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ class TrialContext:
 def choose_slots(
     n_cores: int, devices: Sequence[str], largest_model: int, *, workers: int | None, threads: int | None
 ) -> Slots:
-    """Give out threads: one per trial and as many trials as cores for small models on a CPU, else one trial with all cores.
+    """Give out threads: on a CPU one per trial and as many trials as cores for small models, else one trial.
 
-    Measured (design.md, decision 8): a second thread gains nothing for a 22 M parameter encoder, a second process doubles
-    the sum, and two processes with two threads each on two cores collapse.
+    Measured (design.md, decision 8): a second thread gains nothing for a 22 M parameter encoder, a second process
+    doubles the sum, and two processes with two threads each on two cores collapse.
 
     Args:
         n_cores: cores this process may use.

@@ -1,0 +1,1 @@
+"""One pipeline, evaluated in an isolated process: limits, caches, training, scores, failures."""

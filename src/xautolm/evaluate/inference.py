@@ -14,9 +14,9 @@ from torch import nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from xautolm import registry
-from xautolm.evaluate.jobs import JobFolder
+from xautolm.evaluate.job_folder import JobFolder
 from xautolm.evaluate.metrics import softmax
-from xautolm.evaluate.training import model_spec
+from xautolm.evaluate.trial_data import model_spec
 from xautolm.methods.classifier import head_parameters, load_classifier, load_trainable_state, to_hugging_face
 
 _BATCH = 32

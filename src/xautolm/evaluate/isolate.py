@@ -1,16 +1,18 @@
 """Runs one job per process and keeps what goes wrong inside it.
 
-Covered: a job runs in its own process, session and working folder; at its time or memory limit, or when it is stopped, its
-whole process tree is killed (process group, descendants, and orphans that were handed to the server); a job that dies
-leaves an outcome that names the signal; a child that shows no heartbeat within 20 s is killed and started once more in a
-fresh process; jobs die with the coordinator, also when that is killed with SIGKILL.
+Covered: a job runs in its own process, session and working folder; at its time or memory limit, or when it is
+stopped, its whole process tree is killed (process group, descendants, and orphans that were handed to the server); a
+job that dies leaves an outcome that names the signal; a child that shows no heartbeat within 20 s is killed and
+started once more in a fresh process; jobs die with the coordinator, also when that is killed with SIGKILL.
 
-Not covered: a job that writes outside its folder, exhausts the disk, or deliberately escapes (ptrace, setuid). Memory is
-polled every 0.2 s, so a job can overshoot its limit for that long. It is a safety net, not a sandbox for hostile code.
+Not covered: a job that writes outside its folder, exhausts the disk, or deliberately escapes (ptrace, setuid). Memory
+is polled every 0.2 s, so a job can overshoot its limit for that long. It is a safety net, not a sandbox for hostile
+code.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -21,7 +23,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import psutil
 
@@ -137,8 +139,7 @@ class WorkerServer:
                 env=worker_environment(),
                 start_new_session=True,  # Ctrl-C in the terminal goes to the coordinator only
             )
-        assert self._server.stdout is not None
-        os.set_blocking(self._server.stdout.fileno(), False)
+        os.set_blocking(_pipe(self._server.stdout).fileno(), False)
 
     def close(self) -> None:
         """Kill every job and the server."""
@@ -169,11 +170,10 @@ class WorkerServer:
         self.start()
         self._wait_ready()
         job.started = time.monotonic()
-        assert self._server is not None
-        assert self._server.stdin is not None
+        stdin = _pipe(self._server.stdin if self._server is not None else None)
         try:
-            self._server.stdin.write(json.dumps({"spec": str(job.spec_path)}).encode() + b"\n")
-            self._server.stdin.flush()
+            stdin.write(json.dumps({"spec": str(job.spec_path)}).encode() + b"\n")
+            stdin.flush()
         except BrokenPipeError:
             self._restart_lost_server()
             self._spawn(job)
@@ -329,6 +329,12 @@ class WorkerServer:
             _kill_tree(job.pid, job.descendants)
 
 
+def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
+    if pipe is None:
+        raise WorkerError("the worker process ended while starting; see `work/server.log` in the run folder")
+    return pipe
+
+
 def describe_exit(code: int | None) -> str:
     """Name the way a process ended.
 
@@ -369,10 +375,8 @@ def _kill_tree(pid: int, known: Mapping[int, float]) -> None:
     except psutil.Error:
         pass
     if pid:
-        try:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass
     for victim, created in {**known, **victims}.items():
         try:
             process = psutil.Process(victim)

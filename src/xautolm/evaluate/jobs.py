@@ -1,33 +1,24 @@
 """What only a worker may do: everything that loads a model. One job per process.
 
 A job is a JSON object with `job` (its name), `folder` (where it writes `progress.json` and `result.json`), `n_threads`,
-`device` and its own fields. A failure is a result too: its kind and a message, classified here where the exception is known.
+`device` and its own fields. A failure is a result too: its kind and a message, classified here where the exception is
+known.
 """
 
 from __future__ import annotations
 
 import errno
-import json
 import logging
-import os
 import sys
-import time
 import traceback
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
+
+from xautolm.evaluate.job_folder import DivergedError, InvalidPipelineError, JobFolder
 
 logger = logging.getLogger(__name__)
 
 Result = dict[str, Any]
-
-
-class DivergedError(Exception):
-    """The loss or a validation score is not finite."""
-
-
-class InvalidPipelineError(Exception):
-    """The hyperparameters contradict each other or the model."""
 
 
 def import_training_stack() -> None:
@@ -44,31 +35,10 @@ def import_training_stack() -> None:
         "peft",
         "sklearn.linear_model",
         "xautolm.evaluate.training",
+        "xautolm.evaluate.measuring",
         "xautolm.evaluate.inference",
     ):
         import_module(name)
-
-
-class JobFolder:
-    """The files through which a job talks to the coordinator."""
-
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        self.stage = "start"
-
-    def report(self, **progress: Any) -> None:
-        """Heartbeat: replace `progress.json`."""
-        self.stage = str(progress.get("stage", self.stage))
-        self._write("progress.json", {"at": time.time(), **progress})
-
-    def finish(self, result: Mapping[str, Any]) -> None:
-        """Write `result.json`, once."""
-        self._write("result.json", result)
-
-    def _write(self, name: str, value: Mapping[str, Any]) -> None:
-        temporary = self.path / f".{name}.tmp"
-        temporary.write_text(json.dumps(dict(value)))
-        os.replace(temporary, self.path / name)
 
 
 def run_job(spec: Mapping[str, Any]) -> int:
@@ -149,7 +119,7 @@ def _predict(spec: Mapping[str, Any], folder: JobFolder) -> Result:
 
 
 def _measure(spec: Mapping[str, Any], folder: JobFolder) -> Result:
-    from xautolm.evaluate.training import measure_speed
+    from xautolm.evaluate.measuring import measure_speed
 
     return measure_speed(spec, folder)
 

@@ -1,8 +1,8 @@
 """Tokenised rows, made once per (tokenizer, maximum length) and read by every trial through memory-mapped files.
 
-Whoever comes first builds a cache entry under a file lock; the seconds that it took are kept with it, so that every trial that
-uses the entry can add them to its own cost. A builder that is killed leaves nothing behind: the lock ends with it and an entry
-appears by one rename.
+Whoever comes first builds a cache entry under a file lock; the seconds that it took are kept with it, so that every
+trial that uses the entry can add them to its own cost. A builder that is killed leaves nothing behind: the lock ends
+with it and an entry appears by one rename.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """The worker process: imports the training stack once, then forks one child per job.
 
-Started as `python -m xautolm.evaluate.worker --serve` (fork server) or `... --job SPEC` (one job in a fresh process, used
-where there is no fork and when a forked child did not come up); never imported.
+Started as `python -m xautolm.evaluate.worker --serve` (fork server) or `... --job SPEC` (one job in a fresh process,
+used where there is no fork and when a forked child did not come up); never imported.
 
-The server has *imported* torch, transformers and peft and has done nothing else: no tensor operation, no tokenisation, no
-CUDA call. Forking after a multi-threaded operation hangs the child, so the server refuses to fork once it has more than
-one thread.
+The server has *imported* torch, transformers and peft and has done nothing else: no tensor operation, no
+tokenisation, no CUDA call. Forking after a multi-threaded operation hangs the child, so the server refuses to fork
+once it has more than one thread.
 
 Protocol, one JSON object per line. Coordinator -> server: {"spec": path} starts a job. Server -> coordinator:
 {"ready": true}; {"started": spec, "pid": n} or {"refused": spec, "reason": text}; {"exited": pid, "code": n} where a

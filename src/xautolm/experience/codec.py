@@ -70,14 +70,14 @@ def decode(task: Mapping[str, Any], profile: Profile, row: Mapping[str, Any]) ->
     )
 
 
-def read_json(text: str, *, store: str) -> Any:
-    """Read a JSON column; `store` names the database in messages.
+def read_json(text: str | bytes, *, store: str) -> Any:
+    """Read a JSON column, which psycopg hands over as bytes; `store` names the database in messages.
 
     Raises:
         StoreError: not JSON (NaN and infinities are not), or nested too deeply.
     """
     try:
-        return _DECODER.decode(text)
+        return _DECODER.decode(text.decode() if isinstance(text, bytes) else text)
     except (ValueError, RecursionError) as error:
         raise StoreError(
             f"The experience store `{store}` must hold JSON in its JSON columns, but one is damaged "

@@ -21,13 +21,14 @@ from transformers import (
 
 from xautolm.records import ModelSpec
 
-#: Lets the mean outweigh the residual of the appended layer (decision 11) and still fits half precision up to means of 15.
+#: Lets the mean outweigh the residual of the appended layer (decision 11) and still fits half precision up to means
+#: of 15.
 _SCALE = 4096.0
 #: Keeps the pooler's tanh linear: for features up to 3 the relative error of tanh(x * shrink) / shrink is 5e-5.
 _SHRINK = 1 / 256
 
 
-class PooledClassifier(nn.Module):
+class PooledClassifier(nn.Module):  # type: ignore[misc]  # torch is not analysed (follow_imports = skip)
     """An encoder, a pooling without parameters, dropout and one linear layer.
 
     Args:
@@ -134,8 +135,8 @@ def to_hugging_face(classifier: nn.Module, labels: Sequence[str], max_length: in
     """Turn a trained (merged) classifier into a standard model that needs no code of ours.
 
     Mean pooling becomes one appended BERT layer (decision 11): query and key 0 give uniform attention over the unmasked
-    tokens, value is the identity, the attention output is scaled so that LayerNorm's epsilon vanishes, the feed-forward part
-    is 0; the pooler's tanh is kept linear by a small factor that the classifier undoes.
+    tokens, value is the identity, the attention output is scaled so that LayerNorm's epsilon vanishes, the
+    feed-forward part is 0; the pooler's tanh is kept linear by a small factor that the classifier undoes.
 
     Args:
         classifier: from `load_classifier`, adapters merged.

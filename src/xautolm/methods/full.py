@@ -21,8 +21,8 @@ from xautolm.space.params import MethodSpace
 class FullFineTuning:
     """Trains every parameter of the encoder and the head.
 
-    Learning rates 1e-5..3e-4 around the 2e-5..5e-5 of Devlin et al. (2019) for base-size encoders; small encoders need more
-    (design.md: 1e-4 for the 6-layer MiniLM).
+    Learning rates 1e-5..3e-4 around the 2e-5..5e-5 of Devlin et al. (2019) for base-size encoders; small encoders
+    need more (design.md: 1e-4 for the 6-layer MiniLM).
     """
 
     name = "full"

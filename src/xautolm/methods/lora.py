@@ -21,8 +21,8 @@ from xautolm.space.params import Categorical, MethodSpace
 class Lora:
     """Low-rank adaptation (Hu et al. 2022) through PEFT.
 
-    All linear layers of the blocks are adapted, the feed-forward ones included, and learning rates are about ten times those
-    of full fine-tuning ("LoRA Without Regret", 2025). `lora_alpha` is given as a multiple of the rank.
+    All linear layers of the blocks are adapted, the feed-forward ones included, and learning rates are about ten
+    times those of full fine-tuning ("LoRA Without Regret", 2025). `lora_alpha` is given as a multiple of the rank.
     """
 
     name = "lora"
@@ -50,12 +50,10 @@ class Lora:
 
     def workload(self, model: ModelSpec, params: Params) -> Workload:
         rank = int(params["lora_r"])
-        # A rank-r adapter of a (d_in, d_out) matrix has r * (d_in + d_out) parameters: four attention and two feed-forward
-        # matrices per layer.
+        # A rank-r adapter of a (d_in, d_out) matrix has r * (d_in + d_out) parameters: four attention and two
+        # feed-forward matrices per layer.
         adapters = model.n_layers * rank * (8 * model.hidden + 2 * (model.hidden + model.intermediate))
-        return gradient_workload(
-            params, n_trainable=adapters, backward_layers=model.n_layers, n_lora=adapters
-        )
+        return gradient_workload(params, n_trainable=adapters, backward_layers=model.n_layers, n_lora=adapters)
 
     def prepare(self, classifier: Any, params: Params) -> Any:
         import torch

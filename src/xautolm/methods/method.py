@@ -31,8 +31,8 @@ class Facts:
 class Method(Protocol):
     """A fine-tuning method.
 
-    `trains_by_gradient` methods get a model from `prepare` in which exactly the parameters to train require gradients; the
-    others are fitted on cached features of the frozen encoder.
+    `trains_by_gradient` methods get a model from `prepare` in which exactly the parameters to train require
+    gradients; the others are fitted on cached features of the frozen encoder.
     """
 
     name: str

@@ -47,9 +47,7 @@ class PartialFineTuning:
 
     def workload(self, model: ModelSpec, params: Params) -> Workload:
         trained = min(int(params["n_layers"]), model.n_layers)
-        return gradient_workload(
-            params, n_trainable=trained * layer_params(model), backward_layers=trained
-        )
+        return gradient_workload(params, n_trainable=trained * layer_params(model), backward_layers=trained)
 
     def prepare(self, classifier: Any, params: Params) -> Any:
         from xautolm.methods.classifier import blocks, head_parameters

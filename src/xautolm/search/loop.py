@@ -171,7 +171,7 @@ def _collect(asker: Asker, arrived: Sequence[TrialResult], state: _State, events
             _check_interruptions(state.n_interrupted, result)
             continue
         state.n_interrupted = 0
-        recorded = replace(result, seed=trial.seed, seen=())
+        recorded = replace(result, seed=trial.seed, seen=trial.seen)
         state.results.append(recorded)
         events.on_result(recorded)
         asker.tell(recorded)

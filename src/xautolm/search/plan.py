@@ -1,7 +1,7 @@
-"""What a run decides before its first trial, and which pipelines fit: the part of a run that a replay needs besides its results.
+"""What a run decides before its first trial, and which pipelines fit: what a replay needs besides the results.
 
-A plan is kept in the run folder (`space.json`), so that a resumed or replayed run proposes from the same space with the same
-estimates.
+A plan is kept in the run folder (`space.json`), so that a resumed or replayed run proposes from the same space with
+the same estimates.
 """
 
 from __future__ import annotations

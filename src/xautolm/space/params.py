@@ -48,9 +48,7 @@ class Int:
     log: bool = False
 
     def contains(self, value: ParamValue) -> bool:
-        return (
-            isinstance(value, int) and not isinstance(value, bool) and self.low <= value <= self.high
-        )
+        return isinstance(value, int) and not isinstance(value, bool) and self.low <= value <= self.high
 
 
 Domain = Categorical | Float | Int

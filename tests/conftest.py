@@ -1,0 +1,71 @@
+"""What every test gets: no network, its own experience store, and tiny models that are built once per session."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pytest_socket import disable_socket, enable_socket
+from tiny_models import BAD, GOOD, NEUTRAL, write_bert, write_distilbert, write_gpt2
+
+# Set before anything imports the libraries that read them.
+os.environ |= {
+    "HF_HUB_OFFLINE": "1",
+    "HF_DATASETS_OFFLINE": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+}
+
+
+@pytest.fixture(autouse=True)
+def no_network() -> Iterator[None]:
+    """Sockets fail, except those that stay on this machine's file system."""
+    disable_socket(allow_unix_socket=True)
+    yield
+    enable_socket()
+
+
+@pytest.fixture(autouse=True)
+def own_store(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Every test has an experience store of its own; nothing is written to the user's folders."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('store') / 'experience.db'}"
+    monkeypatch.setenv("XAUTOLM_STORE", url)
+    return url
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random two-layer BERT (hidden size 32)."""
+    return write_bert(tmp_path_factory.mktemp("models") / "tiny-bert")
+
+
+@pytest.fixture(scope="session")
+def tiny_distilbert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random two-layer DistilBERT: `native` pooling."""
+    return write_distilbert(tmp_path_factory.mktemp("models") / "tiny-distilbert")
+
+
+@pytest.fixture(scope="session")
+def tiny_gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random two-layer GPT-2 without a padding token."""
+    return write_gpt2(tmp_path_factory.mktemp("models") / "tiny-gpt2")
+
+
+def opinion(index: int, *, positive: bool) -> str:
+    """A distinct sentence whose class shows in two of its words."""
+    rng = random.Random(index)
+    words = rng.sample(GOOD if positive else BAD, 2) + rng.choices(NEUTRAL, k=5)
+    rng.shuffle(words)
+    return " ".join([*words, str(index)])
+
+
+@pytest.fixture(scope="session")
+def opinions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A csv file of 160 sentences (`text`, `label` = neg, pos) that a tiny model can tell apart."""
+    path = tmp_path_factory.mktemp("data") / "opinions.csv"
+    rows = [f"{opinion(i, positive=bool(i % 2))},{('neg', 'pos')[i % 2]}" for i in range(160)]
+    path.write_text("\n".join(["text,label", *rows]) + "\n")
+    return path
