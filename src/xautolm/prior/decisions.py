@@ -64,6 +64,18 @@ class Choice:
     def uniform(cls, choices: Sequence[ParamValue]) -> Choice:
         return cls(tuple(choices), (1 / len(choices),) * len(choices))
 
+    def preferring(self, value: ParamValue, share: float) -> Choice:
+        """These weights with a share of the whole moved to one choice; unchanged when it is not offered.
+
+        >>> Choice.uniform(("mean", "first")).preferring("mean", 0.5).weights
+        (0.75, 0.25)
+        """
+        if value not in self.choices:
+            return self
+        kept = [(1 - share) * weight for weight in self.weights]
+        kept[self.choices.index(value)] += share
+        return Choice(self.choices, tuple(kept))
+
     def resolve(self, value: ParamValue) -> ParamValue | None:
         """The choice that a recorded value means (0 and 0.0 are the same), None when it is not offered."""
         for choice in self.choices:

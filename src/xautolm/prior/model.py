@@ -38,6 +38,23 @@ class SearchModel:
                 beliefs[f"{method}.{name}"] = uniform_belief(domain)
         return cls(MappingProxyType(beliefs))
 
+    @classmethod
+    def informed(cls, space: Space, default_share: float) -> SearchModel:
+        """The cold model with a preference for known-good values.
+
+        Args:
+            space: where pipelines come from.
+            default_share: extra weight, in [0, 1), of each categorical hyperparameter's default; the rest is shared equally.
+                Methods, models and numeric hyperparameters stay uniform. 0 gives `uniform`, as published.
+        """
+        beliefs = dict(cls.uniform(space).beliefs)
+        for method, part in space.methods.items():
+            for name, value in part.default.items():
+                belief = beliefs.get(f"{method}.{name}")
+                if isinstance(belief, Choice):
+                    beliefs[f"{method}.{name}"] = belief.preferring(value, default_share)
+        return cls(MappingProxyType(beliefs))
+
     def aligned(self, space: Space) -> SearchModel:
         """This model on another space: decisions whose domain changed, or that are new, start cold.
 

@@ -39,6 +39,7 @@ class ReferenceOptions:
         negative_mass: learning rates of all failures sum to at most this (published limit L- = -1).
         max_positive_alpha: largest rate of one success (published fixed rate): a few cannot decide alone.
         max_negative_alpha: largest rate of one failure (published fixed rate).
+        default_share: weight that the cold model gives to known-good values before it is warmed (published 0).
     """
 
     distance: DistanceOptions = field(default_factory=DistanceOptions)
@@ -51,6 +52,7 @@ class ReferenceOptions:
     negative_mass: float = 1.0
     max_positive_alpha: float = 0.05
     max_negative_alpha: float = 0.02
+    default_share: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ def build_reference_prior(
     """
     options = options or ReferenceOptions()
     evidence = _select(_gather(experiences, profile, fingerprint, sketch, options), options)
-    model, used = SearchModel.uniform(space), list[_Evidence]()
+    model, used = SearchModel.informed(space, options.default_share), list[_Evidence]()
     for alpha, item in _by_alpha(evidence, options):
         warmer = model.updated([item.experience.result.pipeline], alpha, item.handles)
         if warmer is not model:

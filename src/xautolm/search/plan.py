@@ -76,6 +76,8 @@ class FitCheck:
 
     def __init__(self, plan: Plan, *, headroom: float = HEADROOM) -> None:
         self._plan = plan
+        self._seen: Sequence[TrialResult] = ()
+        self._speeds: dict[str, Speed] = {}
         limits = plan.limits
         self._limits = Limits(time_s=headroom * limits.time_s, memory_mib=headroom * limits.memory_mib)
 
@@ -90,6 +92,14 @@ class FitCheck:
         return check(workload, model, self._plan.size, self._speed(pipeline.method, seen), self._limits)
 
     def _speed(self, method: str, seen: Sequence[TrialResult]) -> Speed:
+        """The calibrated speed of a method; kept while the same results are asked about (many candidates, one proposal)."""
+        if seen is not self._seen:
+            self._seen, self._speeds = seen, {}
+        if method not in self._speeds:
+            self._speeds[method] = self._calibrated(method, seen)
+        return self._speeds[method]
+
+    def _calibrated(self, method: str, seen: Sequence[TrialResult]) -> Speed:
         timed = [result for result in seen if result.status in ("ok", "timeout")]
         own = [result for result in timed if result.pipeline.method == method]
         return calibrated(self._plan.speed, [self._pair(r) for r in (own if len(own) >= _MIN_PAIRS else timed)])

@@ -34,6 +34,8 @@ class ProposerOptions:
         failure_factor: rate of a move away from a failure of this run (published 0.02).
         exploration: share of proposals that ignore the model (published 0.1).
         max_draws: candidates drawn before the least bad one is taken.
+        default_share: weight that a cold search moves to the known-good value of each categorical hyperparameter (published
+            0): a cut encoder read through its first token, say, is mostly a waste of a trial.
     """
 
     first_update: int = 6
@@ -42,6 +44,7 @@ class ProposerOptions:
     failure_factor: float = 0.02
     exploration: float = 0.1
     max_draws: int = 200
+    default_share: float = 0.5
 
 
 class Proposer:
@@ -76,7 +79,7 @@ class Proposer:
         self._fits = fits
         self._cold = SearchModel.uniform(space)
         is_warm = prior.model is not None and prior.weight > 0
-        self._prior = self._cold
+        self._prior = SearchModel.informed(space, self.options.default_share)
         if prior.model is not None and is_warm:
             self._prior = SearchModel.from_dict(prior.model).aligned(space)
         defaults = space_defaults(space) if defaults is None else defaults
