@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pytest_socket import disable_socket, enable_socket
+from pytest_socket import enable_socket, socket_allow_hosts
 from tiny_models import BAD, GOOD, NEUTRAL, write_bert, write_distilbert, write_gpt2
 
 # Set before anything imports the libraries that read them.
@@ -22,8 +22,8 @@ os.environ |= {
 
 @pytest.fixture(autouse=True)
 def no_network() -> Iterator[None]:
-    """Sockets fail, except those that stay on this machine's file system."""
-    disable_socket(allow_unix_socket=True)
+    """Connections fail, except those that stay on this machine."""
+    socket_allow_hosts(["127.0.0.1", "::1"], allow_unix_socket=True)
     yield
     enable_socket()
 

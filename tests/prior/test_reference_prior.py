@@ -141,13 +141,14 @@ def test_only_the_nearest_are_used_when_k_is_given(
 
 
 def test_experience_of_another_space_teaches_what_resolves(
-    build: Callable[..., Prior], pipeline: MakePipeline, experience: MakeExperience, profile: MakeProfile
+    space: Space, build: Callable[..., Prior], pipeline: MakePipeline, experience: MakeExperience, profile: MakeProfile
 ) -> None:
     stranger = Pipeline("bert-large", "full", {"batch_size": 8, "optimizer": "sgd"})
     old = replace(profile(), schema="classification/0", system_schema="system/0")
     prior = build([experience(stranger, features=old), experience(Pipeline("x", "carp", {}))])
     assert prior.n_experiences == 1
-    assert weight(prior, "full.batch_size", 8) > 1 / 3
+    cold = SearchModel.informed(space, ReferenceOptions().default_share)
+    assert weight(prior, "full.batch_size", 8) > math.exp(cold.beliefs["full.batch_size"].log_probability(8))
     assert weight(prior, "full.model", "s") == pytest.approx(1 / 3)
 
 

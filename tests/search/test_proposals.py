@@ -144,7 +144,7 @@ def test_the_model_learns_from_successes_from_the_sixth_result_on(make_proposer:
     good = Pipeline("large", "lora", space.methods["lora"].default)
     results = [finished(i, good) for i in range(6)]
     proposer = make_proposer()
-    assert proposer.model_after(results[:5]) == SearchModel.uniform(space)
+    assert proposer.model_after(results[:5]) == SearchModel.informed(space, ProposerOptions().default_share)
     assert weights(proposer.model_after(results), "method")["lora"] > 0.25
 
 
@@ -158,7 +158,17 @@ def test_failures_are_never_reinforced_even_when_they_are_the_majority(  # defec
     assert weights(model, "method")["full"] < 0.25 < weights(model, "method")["head"]
     assert weights(model, "full.model")["large"] < weights(model, "full.model")["tiny"]
     # An out-of-memory says nothing about dropout.
-    assert weights(model, "full.dropout")[0.1] == pytest.approx(1 / 3)
+    cold = SearchModel.informed(space, ProposerOptions().default_share)
+    assert weights(model, "full.dropout") == weights(cold, "full.dropout")
+
+
+def test_a_cold_search_prefers_known_good_values_and_the_published_one_does_not(
+    make_proposer: MakeProposer, space: Space
+) -> None:
+    default = space.methods["full"].default["batch_size"]
+    informed = weights(make_proposer().model_after(()), "full.batch_size")
+    assert informed[default] > max(value for choice, value in informed.items() if choice != default)
+    assert SearchModel.informed(space, 0.0) == SearchModel.uniform(space)
 
 
 def test_the_elite_is_the_non_dominated_fifth(make_proposer: MakeProposer, space: Space) -> None:

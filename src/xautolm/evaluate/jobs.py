@@ -1,8 +1,8 @@
 """What only a worker may do: everything that loads a model. One job per process.
 
-A job is a JSON object with `job` (its name), `folder` (where it writes `progress.json` and `result.json`), `n_threads`,
-`device` and its own fields. A failure is a result too: its kind and a message, classified here where the exception is
-known.
+A job is a JSON object with `job` (its name, or `module:function`), `folder` (where it writes `progress.json` and
+`result.json`), `n_threads`, `device` and its own fields. A failure is a result too: its kind and a message, classified
+here where the exception is known.
 """
 
 from __future__ import annotations
@@ -11,14 +11,19 @@ import errno
 import logging
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from xautolm.evaluate.job_folder import DivergedError, InvalidPipelineError, JobFolder
+from xautolm.registry import load_target
 
-logger = logging.getLogger(__name__)
-
-Result = dict[str, Any]
+#: Name of a job -> the function that does it: (spec, folder) -> result.
+_JOBS = {
+    "evaluate": "xautolm.evaluate.training:evaluate_pipeline",
+    "export": "xautolm.evaluate.inference:export_model",
+    "predict": "xautolm.evaluate.inference:predict_with_model",
+    "measure": "xautolm.evaluate.measuring:measure_speed",
+}
 
 
 def import_training_stack() -> None:
@@ -51,7 +56,7 @@ def run_job(spec: Mapping[str, Any]) -> int:
     float(torch.ones(64, 64).matmul(torch.ones(64, 64)).sum())  # hangs here, not later, if the fork was unsafe
     folder.report(stage="load")
     try:
-        result = {"status": "ok", **_JOBS[spec["job"]](spec, folder)}
+        result = {"status": "ok", **load_target(_JOBS.get(spec["job"], spec["job"]))(spec, folder)}
         code = 0
     except BaseException as error:  # noqa: BLE001 - whatever went wrong in a trial is its result, and is classified
         traceback.print_exc()
@@ -98,35 +103,3 @@ def _is_out_of_memory(error: BaseException, text: str) -> bool:
 def _describe(error: BaseException) -> str:
     first = (str(error).strip().splitlines() or [""])[0]
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
-
-
-def _evaluate(spec: Mapping[str, Any], folder: JobFolder) -> Result:
-    from xautolm.evaluate.training import evaluate_pipeline
-
-    return evaluate_pipeline(spec, folder)
-
-
-def _export(spec: Mapping[str, Any], folder: JobFolder) -> Result:
-    from xautolm.evaluate.inference import export_model
-
-    return export_model(spec, folder)
-
-
-def _predict(spec: Mapping[str, Any], folder: JobFolder) -> Result:
-    from xautolm.evaluate.inference import predict_with_model
-
-    return predict_with_model(spec, folder)
-
-
-def _measure(spec: Mapping[str, Any], folder: JobFolder) -> Result:
-    from xautolm.evaluate.measuring import measure_speed
-
-    return measure_speed(spec, folder)
-
-
-_JOBS: dict[str, Callable[[Mapping[str, Any], JobFolder], Result]] = {
-    "evaluate": _evaluate,
-    "export": _export,
-    "predict": _predict,
-    "measure": _measure,
-}

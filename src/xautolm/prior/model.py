@@ -44,8 +44,8 @@ class SearchModel:
 
         Args:
             space: where pipelines come from.
-            default_share: extra weight, in [0, 1), of each categorical hyperparameter's default; the rest is shared equally.
-                Methods, models and numeric hyperparameters stay uniform. 0 gives `uniform`, as published.
+            default_share: extra weight, in [0, 1), of each categorical hyperparameter's default; the rest is shared
+                equally. Methods, models and numeric hyperparameters stay uniform. 0 gives `uniform`, as published.
         """
         beliefs = dict(cls.uniform(space).beliefs)
         for method, part in space.methods.items():

@@ -92,7 +92,7 @@ class FitCheck:
         return check(workload, model, self._plan.size, self._speed(pipeline.method, seen), self._limits)
 
     def _speed(self, method: str, seen: Sequence[TrialResult]) -> Speed:
-        """The calibrated speed of a method; kept while the same results are asked about (many candidates, one proposal)."""
+        """The calibrated speed of a method, kept while the same results are asked about."""
         if seen is not self._seen:
             self._seen, self._speeds = seen, {}
         if method not in self._speeds:

@@ -34,8 +34,8 @@ class ProposerOptions:
         failure_factor: rate of a move away from a failure of this run (published 0.02).
         exploration: share of proposals that ignore the model (published 0.1).
         max_draws: candidates drawn before the least bad one is taken.
-        default_share: weight that a cold search moves to the known-good value of each categorical hyperparameter (published
-            0): a cut encoder read through its first token, say, is mostly a waste of a trial.
+        default_share: weight that a cold search moves to the known-good value of each categorical hyperparameter
+            (published 0): a cut encoder read through its first token, say, is mostly a waste of a trial.
     """
 
     first_update: int = 6

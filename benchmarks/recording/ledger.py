@@ -1,0 +1,113 @@
+"""What is recorded of one task: shards of ten pipelines, and the journal of those that do not fill a shard yet.
+
+Covered: killed at any moment (a torn last line of the journal is cut off and its pipeline runs again; rows that stand in
+a shard and still in the journal count once), two recorders of one task at the same time (the second is refused).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+from benchmarks.recorded import Row, read_shard, write_shard
+from xautolm.errors import UsageError
+from xautolm.experience.journal import write_atomic
+from xautolm.records import canonical_json
+
+if os.name == "posix":
+    import fcntl
+
+SHARD_SIZE = 10
+
+
+class Ledger:
+    """The recorded rows of one task and table seed; a context, in which the task is locked.
+
+    Args:
+        folder: of the table.
+        task: its name.
+        seed: of the table.
+        is_pilot: pilots stay in the journal and have no shards.
+
+    Raises:
+        UsageError: another process records this task.
+    """
+
+    def __init__(self, folder: Path, task: str, seed: int, *, is_pilot: bool = False) -> None:
+        name = f"{task}-pilot" if is_pilot else task if seed == 0 else f"{task}-seed{seed}"
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder, self._name, self._is_pilot = folder, name, is_pilot
+        self._journal = folder / f".partial-{name}.jsonl"
+        self._lock = _lock(folder / f".partial-{name}.lock", task)
+        self.rows: dict[int, Row] = {row["pipeline"]: row for row in _read_lines(self._journal)}
+        for path in [] if is_pilot else sorted(folder.glob(f"{name}-[0-9][0-9][0-9].parquet")):
+            self.rows.update({row["pipeline"]: row for row in read_shard(path)})
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._lock.close()
+
+    def add(self, row: Row) -> None:
+        """Keep a row: in the journal first; with the last of ten neighbours, all of them become a shard."""
+        with self._journal.open("ab") as file:
+            file.write(canonical_json(row).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        self.rows[row["pipeline"]] = row
+        if not self._is_pilot:
+            self._write_full_shard(row["pipeline"] // SHARD_SIZE)
+
+    def clear(self) -> None:
+        """Forget the rows of a pilot that was run under other conditions."""
+        self._journal.unlink(missing_ok=True)
+        self.rows.clear()
+
+    def _write_full_shard(self, number: int) -> None:
+        members = [self.rows.get(number * SHARD_SIZE + i) for i in range(SHARD_SIZE)]
+        rows = [row for row in members if row is not None]
+        if len(rows) == SHARD_SIZE:
+            write_shard(self._shard(number), rows)
+            waiting = [row for i, row in self.rows.items() if not self._shard(i // SHARD_SIZE).exists()]
+            write_atomic(self._journal, "".join(canonical_json(row) + "\n" for row in waiting))
+
+    def _shard(self, number: int) -> Path:
+        return self._folder / f"{self._name}-{number:03d}.parquet"
+
+
+def _read_lines(path: Path) -> list[Row]:
+    """The complete lines of a journal; a torn last one is cut off the file."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return []
+    length = content.rfind(b"\n") + 1
+    if length < len(content):
+        os.truncate(path, length)
+    rows: list[Row] = []
+    for number, line in enumerate(content[:length].splitlines(), start=1):
+        try:
+            rows.append(json.loads(line))
+        except ValueError as error:
+            raise UsageError(
+                f"expected one recorded row as JSON on line {number} of `{path}`, got {error}; remove the line"
+            ) from None
+    return rows
+
+
+def _lock(path: Path, task: str) -> IO[Any]:
+    """Hold a file locked until it is closed or the process ends."""
+    file = path.open("w")
+    if os.name == "posix":
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            raise UsageError(f"another process is recording {task!r} in `{path.parent}`; wait for it or stop it") from None
+    return file
