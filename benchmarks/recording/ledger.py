@@ -37,14 +37,12 @@ class Ledger:
     """
 
     def __init__(self, folder: Path, task: str, seed: int, *, is_pilot: bool = False) -> None:
-        name = f"{task}-pilot" if is_pilot else task if seed == 0 else f"{task}-seed{seed}"
         folder.mkdir(parents=True, exist_ok=True)
-        self._folder, self._name, self._is_pilot = folder, name, is_pilot
-        self._journal = folder / f".partial-{name}.jsonl"
-        self._lock = _lock(folder / f".partial-{name}.lock", task)
-        self.rows: dict[int, Row] = {row["pipeline"]: row for row in _read_lines(self._journal)}
-        for path in [] if is_pilot else sorted(folder.glob(f"{name}-[0-9][0-9][0-9].parquet")):
-            self.rows.update({row["pipeline"]: row for row in read_shard(path)})
+        self._folder, self._is_pilot = folder, is_pilot
+        self._name = _name(task, seed, is_pilot)
+        self._journal = _journal(folder, self._name)
+        self._lock = _lock(folder / f".partial-{self._name}.lock", task)
+        self.rows: dict[int, Row] = read_rows(folder, task, seed, is_pilot=is_pilot, repair=True)
 
     def __enter__(self) -> Self:
         return self
@@ -81,14 +79,43 @@ class Ledger:
         return self._folder / f"{self._name}-{number:03d}.parquet"
 
 
-def _read_lines(path: Path) -> list[Row]:
-    """The complete lines of a journal; a torn last one is cut off the file."""
+def read_rows(folder: Path, task: str, seed: int, *, is_pilot: bool = False, repair: bool = False) -> dict[int, Row]:
+    """Number of the pipeline -> row, of everything recorded of a task.
+
+    Args:
+        folder: of the table.
+        task: its name.
+        seed: of the table.
+        is_pilot: read the pilot's journal instead.
+        repair: cut a torn last line off the journal; only for its owner.
+
+    Raises:
+        UsageError: the journal is damaged.
+    """
+    name = _name(task, seed, is_pilot)
+    rows = {row["pipeline"]: row for row in _read_lines(_journal(folder, name), repair=repair)}
+    for path in [] if is_pilot else sorted(folder.glob(f"{name}-[0-9][0-9][0-9].parquet")):
+        rows.update({row["pipeline"]: row for row in read_shard(path)})
+    return rows
+
+
+def _name(task: str, seed: int, is_pilot: bool) -> str:
+    """Stem of a task's files; seed 0 is the table, other seeds are repeats of it."""
+    return f"{task}-pilot" if is_pilot else task if seed == 0 else f"{task}-seed{seed}"
+
+
+def _journal(folder: Path, name: str) -> Path:
+    return folder / f".partial-{name}.jsonl"
+
+
+def _read_lines(path: Path, *, repair: bool) -> list[Row]:
+    """The complete lines of a journal; a torn last one is left out, for a repair also cut off the file."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         return []
     length = content.rfind(b"\n") + 1
-    if length < len(content):
+    if repair and length < len(content):
         os.truncate(path, length)
     rows: list[Row] = []
     for number, line in enumerate(content[:length].splitlines(), start=1):
@@ -109,5 +136,7 @@ def _lock(path: Path, task: str) -> IO[Any]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.close()
-            raise UsageError(f"another process is recording {task!r} in `{path.parent}`; wait for it or stop it") from None
+            raise UsageError(
+                f"another process is recording {task!r} in `{path.parent}`; wait for it or stop it"
+            ) from None
     return file

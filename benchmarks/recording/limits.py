@@ -69,7 +69,11 @@ def choose_limits(draws: Sequence[TrialResult], constant_f1: float) -> Choice:
         return Choice(Limits(math.inf, memory_mib), 1.0, None, (problem,))
     candidates = [_between(a, b) for a, b in zip(seconds, seconds[1:], strict=False)]
     candidates.append(round(1.1 * seconds[-1] + 0.05, 1))
-    choices = [Limits(time_s, memory_mib) for time_s in candidates]
+    # Nothing is known about draws that were stopped, except that they are slower than when they were.
+    known_s = min((draw.cost.time_s for draw in draws if draw.status == "timeout"), default=math.inf)
+    choices = [Limits(time_s, memory_mib) for time_s in candidates if time_s <= known_s] or [
+        Limits(known_s, memory_mib)
+    ]
     limits = min(choices, key=lambda choice: abs(failed_share(draws, choice) - TARGET_SHARE))
     failed = failed_share(draws, limits)
     useless = useless_share([draw for draw in draws if is_valid(draw, limits)], constant_f1)

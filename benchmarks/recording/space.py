@@ -103,5 +103,3 @@ def _value(domain: Domain, position: float) -> ParamValue:
     if isinstance(domain, Float):
         return min(max(float(f"{value:.{_SIGNIFICANT_DIGITS}g}"), domain.low), domain.high)
     return min(max(round(value), domain.low), domain.high)
-
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from dataclasses import asdict
@@ -107,6 +108,18 @@ def finish(recorder: Recorder, task: Task, settings: Settings, *, is_interrupted
         shutil.rmtree(recorder.folder.work, ignore_errors=True)
     if recorder.status == "failed":
         raise RunError(_why_nothing_worked(recorder))
+
+
+def cannot_go_on(recorder: Recorder, error: OSError) -> RunError:
+    """The error of a run that cannot write any more; leaves what can still be left."""
+    recorder.status = "interrupted"
+    with contextlib.suppress(OSError):
+        write_report(recorder)
+    folder = recorder.folder.path
+    return RunError(
+        f"cannot write to `{folder}`: {error.strerror or error}. Every finished trial is kept; "
+        f"make room, then `xautolm resume {folder}`"
+    )
 
 
 def write_report(recorder: Recorder) -> None:

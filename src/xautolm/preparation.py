@@ -16,7 +16,7 @@ from xautolm.backends.local import LocalBackend, Slots, TrialContext, choose_slo
 from xautolm.config import Settings, settings_to_yaml
 from xautolm.data.fingerprint import file_sha256
 from xautolm.data.load import load_task
-from xautolm.data.summary import DataSummary
+from xautolm.data.summary import DataSummary, summarise, summary_lines, token_lengths
 from xautolm.errors import RunFolderError, StoreError, UsageError
 from xautolm.evaluate.isolate import WorkerServer
 from xautolm.experience.journal import write_atomic
@@ -33,13 +33,14 @@ from xautolm.recording import Observer
 from xautolm.records import Experience, ModelSpec, Neighbour, Prior, Profile, Task, TrialResult
 from xautolm.search.plan import FitCheck, Plan, speed_from_measurement
 from xautolm.space.build import adapt_default, build_space, length_choices
-from xautolm.space.catalogue import EMBEDDED_NAME, embedded_folder
+from xautolm.space.catalogue import EMBEDDED_NAME, embedded_folder, resolve_models
 from xautolm.space.feasibility import DEFAULT_SPEED, Limits, Speed, TaskSize, Workload, estimate
 from xautolm.space.hub import is_hub_reachable
 from xautolm.space.params import Dropped, Space
 
 _LIBRARIES = ("xautolm", "torch", "transformers", "peft", "optuna", "scikit-learn", "numpy")
 _MEMORY_SHARE = 0.8
+_OVERHEAD = 1.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,51 @@ class Prepared:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a run is about, as far as it is known before anything is written.
+
+    Attributes:
+        task: the loaded data.
+        models: usable models, the one to start with first.
+        dropped: models that were asked for and cannot be had.
+        lengths: tokens of each training row.
+        summary: what the user is told about the data.
+    """
+
+    task: Task
+    models: Sequence[ModelSpec]
+    dropped: Sequence[Dropped]
+    lengths: Sequence[int]
+    summary: DataSummary
+
+
+def describe(settings: Settings, observer: Observer) -> Subject:
+    """Load the data, find the models, and tell the user about both."""
+    task = load(settings)
+    models, dropped = resolve_models(settings.models, settings.exclude_models, offline=is_offline(settings))
+    lengths = token_lengths(tokenizer_folder(models), task.train)
+    summary = summarise(task, lengths)
+    for line in summary_lines(summary):
+        observer.log(line)
+    return Subject(task, models, dropped, lengths.tolist(), summary)
+
+
+def begin(folder: RunFolder, settings: Settings, task: Task, run_id: str) -> Settings:
+    """Write what a resume needs however early the run is killed; returns the settings as written."""
+    settings = with_sources(settings, task)
+    write_atomic(folder.path / "config.yaml", settings_to_yaml(settings))
+    objectives = [asdict(objective) for objective in settings.parsed_objectives]
+    state = {"status": "running", "task": task.kind, "objectives": objectives, "elapsed_s": 0.0, "n_trials": 0}
+    folder.write_json("run.json", {"run_id": run_id, **state})
+    return settings
+
+
+def is_complete(folder: RunFolder) -> bool:
+    """Whether `write_preparation` has come to its end."""
+    return (folder.path / "space.json").is_file()
+
+
 def load(settings: Settings) -> Task:
     """The task that the settings name."""
     return load_task(
@@ -108,22 +154,16 @@ def load(settings: Settings) -> Task:
     )
 
 
-def make_plan(
-    settings: Settings,
-    models: Sequence[ModelSpec],
-    dropped: Sequence[Dropped],
-    size: TaskSize,
-    limits: Limits,
-    speed: Speed,
-) -> Plan:
+def make_plan(settings: Settings, subject: Subject, limits: Limits, speed: Speed) -> Plan:
     """Build the space of a run and its adapted defaults."""
+    models, size = subject.models, task_size(subject.task, subject.lengths)
     context = min(model.context for model in models)
     facts = Facts(models, length_choices(size.token_quantiles, context), size.n_train)
     names = settings.methods or registry.names("methods")
     parts = [registry.resolve("methods", name).space(facts) for name in names]
     everything = Space(models={model.name: model for model in models}, methods={part.method: part for part in parts})
     check = FitCheck(Plan(everything, size, limits, speed, ()))
-    space = build_space(models, parts, check, dropped)
+    space = build_space(models, parts, check, subject.dropped)
     roomy = FitCheck(Plan(space, size, limits, speed, ()), headroom=1.0)
     defaults = tuple(adapt_default(space, method, roomy) for method in space.methods)
     return Plan(space, size, limits, speed, defaults)
@@ -211,6 +251,8 @@ def measure_speed(
         estimate(workload, models[0], two_steps, DEFAULT_SPEED).time_s
         - estimate(workload, models[0], one_step, DEFAULT_SPEED).time_s
     )
+    # Trials were 1.25 times slower than their bare steps on a quiet machine (padding, collation, kept weights).
+    measured["step_s"] *= _OVERHEAD
     return speed_from_measurement(measured, DEFAULT_SPEED, expected_s, startup_s=0.3 + measured["load_s"])
 
 
@@ -227,10 +269,8 @@ def read_preparation(folder: RunFolder, settings: Settings, task: Task, run_id: 
 
 
 def write_preparation(folder: RunFolder, prepared: Prepared, summary: DataSummary) -> None:
-    """Write what the run rests on: `config.yaml`, `space.json`, `prior.json`, `data.json`."""
+    """Write what the run rests on: `prior.json`, `data.json`, `space.json`."""
     task, profile = prepared.task, prepared.profile
-    write_atomic(folder.path / "config.yaml", settings_to_yaml(prepared.settings))
-    folder.write_json("space.json", prepared.plan.to_dict())
     folder.write_json("prior.json", asdict(prepared.prior))
     shares = {str(label): share for label, share in summary.class_shares}
     folder.write_json(
@@ -249,6 +289,7 @@ def write_preparation(folder: RunFolder, prepared: Prepared, summary: DataSummar
             },
         },
     )
+    folder.write_json("space.json", prepared.plan.to_dict())  # last: it says that the others are there
 
 
 def library_versions() -> dict[str, str]:

@@ -9,10 +9,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from xautolm import finish, preparation
-from xautolm.backends.local import LocalBackend, Slots, TrialContext
+from xautolm.backends.local import LocalBackend, TrialContext
 from xautolm.config import Settings, make_settings, read_settings_file
 from xautolm.data.source import dataset_id_of
-from xautolm.data.summary import summarise, summary_lines, token_lengths
 from xautolm.errors import XAutoLMError
 from xautolm.evaluate.isolate import WorkerServer
 from xautolm.experience.journal import read_journal
@@ -20,7 +19,7 @@ from xautolm.experience.run_folder import RunFolder, check_new
 from xautolm.experience.store import ExperienceStore
 from xautolm.metafeatures import build_profile
 from xautolm.metafeatures.machine import system_features
-from xautolm.preparation import Prepared
+from xautolm.preparation import Prepared, Subject
 from xautolm.quantities import parse_size
 from xautolm.recording import Observer, Recorder, Silent
 from xautolm.records import RunReport, TrialResult
@@ -30,7 +29,6 @@ from xautolm.search.loop import Events, search
 from xautolm.search.plan import FitCheck
 from xautolm.search.proposals import Proposer
 from xautolm.search.samplers import make_search
-from xautolm.space.catalogue import resolve_models
 
 
 def fit(
@@ -54,36 +52,23 @@ def fit(
     started = time.monotonic()
     observer = observer or Silent()
     check_new(out)
-    task = preparation.load(settings)
-    models, dropped = resolve_models(settings.models, settings.exclude_models, offline=preparation.is_offline(settings))
-    lengths = token_lengths(preparation.tokenizer_folder(models), task.train)
-    summary = summarise(task, lengths)
-    for line in summary_lines(summary):
-        observer.log(line)
-    slots = preparation.choose_machine(settings, models)
+    subject = preparation.describe(settings, observer)
     with ExitStack() as stack:
         store = preparation.open_store(settings, observer, stack)
         folder = RunFolder.create(out)
         stack.callback(folder.close)
         try:
+            settings = preparation.begin(folder, settings, subject.task, str(uuid.uuid4()))
             server = preparation.start_server(folder, stack)
-            profile = build_profile(task, system_features(slots.devices[0]))
-            size = preparation.task_size(task, lengths.tolist())
-            limits = preparation.trial_limits(settings, len(slots.devices))
-            speed = preparation.measure_speed(server, folder, slots, models, limits)
-            plan = preparation.make_plan(settings, models, dropped, size, limits, speed)
-            prior = preparation.make_prior(settings, plan.space, store, task, profile)
-            run_id = str(uuid.uuid4())
-            prepared = Prepared(preparation.with_sources(settings, task), task, profile, plan, prior, run_id)
-            preparation.write_preparation(folder, prepared, summary)
+            prepared = _prepare(folder, settings, subject, server, store)
         except XAutoLMError:
             stack.close()
             folder.remove()
             raise
-        for item in plan.space.dropped:
+        for item in prepared.plan.space.dropped:
             observer.log(f"left out {item.what}: {item.reason}")
         elapsed_s = time.monotonic() - started
-        return _conduct(prepared, folder, server, slots, store, observer, should_stop, elapsed_s)
+        return _conduct(prepared, folder, server, store, observer, should_stop, elapsed_s)
 
 
 def resume(
@@ -104,18 +89,35 @@ def resume(
             return read_run(out)
         settings = make_settings(read_settings_file(out / "config.yaml"))
         preparation.check_sources(settings)
-        prepared = preparation.read_preparation(folder, settings, preparation.load(settings), run["run_id"])
-        slots = preparation.choose_machine(settings, list(prepared.plan.space.models.values()))
         store = preparation.open_store(settings, observer, stack)
         server = preparation.start_server(folder, stack)
-        return _conduct(prepared, folder, server, slots, store, observer, should_stop, float(run["elapsed_s"]))
+        if preparation.is_complete(folder):
+            prepared = preparation.read_preparation(folder, settings, preparation.load(settings), run["run_id"])
+        else:  # the run was killed before it had decided what to do
+            prepared = _prepare(folder, settings, preparation.describe(settings, observer), server, store)
+        return _conduct(prepared, folder, server, store, observer, should_stop, float(run["elapsed_s"]))
+
+
+def _prepare(
+    folder: RunFolder, settings: Settings, subject: Subject, server: WorkerServer, store: ExperienceStore | None
+) -> Prepared:
+    """Profile, space, prior: everything that is decided before the first trial."""
+    task, models = subject.task, subject.models
+    slots = preparation.choose_machine(settings, models)
+    profile = build_profile(task, system_features(slots.devices[0]))
+    limits = preparation.trial_limits(settings, len(slots.devices))
+    speed = preparation.measure_speed(server, folder, slots, models, limits)
+    plan = preparation.make_plan(settings, subject, limits, speed)
+    prior = preparation.make_prior(settings, plan.space, store, task, profile)
+    prepared = Prepared(settings, task, profile, plan, prior, folder.read_json("run.json")["run_id"])
+    preparation.write_preparation(folder, prepared, subject.summary)
+    return prepared
 
 
 def _conduct(
     prepared: Prepared,
     folder: RunFolder,
     server: WorkerServer,
-    slots: Slots,
     store: ExperienceStore | None,
     observer: Observer,
     should_stop: Callable[[], bool],
@@ -125,6 +127,7 @@ def _conduct(
     settings, plan, task = prepared.settings, prepared.plan, prepared.task
     budget, limits = settings.parsed_budget, plan.limits
     context = TrialContext(folder.path, plan.space.models, limits.time_s, limits.memory_mib, settings.seed)
+    slots = preparation.choose_machine(settings, list(plan.space.models.values()))
     backend = LocalBackend(server, slots, context)
     clock = Clock(budget, elapsed_s_before=elapsed_s, reserve_s=finish.reserve_s(task, plan, budget))
     finish.write_rows(folder.work / "data", task)
@@ -165,6 +168,8 @@ def _conduct(
             finished=recorder.results,
             events=Events(on_result=record, on_tick=recorder.tick, should_stop=should_stop),
         )
+    except OSError as error:
+        raise finish.cannot_go_on(recorder, error) from error
     except BaseException:
         recorder.status = "failed"
         finish.write_report(recorder)

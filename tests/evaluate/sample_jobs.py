@@ -33,7 +33,11 @@ def with_grandchildren(spec, folder):
 
 
 def _orphan():
-    code = "import subprocess; print(subprocess.Popen(['sleep', '300'], start_new_session=True).pid, flush=True)"
+    code = """
+import subprocess
+child = subprocess.Popen(["sleep", "300"], start_new_session=True, stdout=subprocess.DEVNULL)
+print(child.pid, flush=True)
+"""
     return int(subprocess.run([sys.executable, "-S", "-c", code], stdout=subprocess.PIPE, check=True).stdout)
 
 

@@ -13,6 +13,7 @@ code.
 from __future__ import annotations
 
 import contextlib
+import contextlib
 import json
 import logging
 import os
@@ -145,14 +146,21 @@ class WorkerServer:
         """Kill every job and the server."""
         for job in list(self._jobs.values()):
             self._kill(job)
+            if job.process is not None:
+                job.process.wait()
         self._jobs.clear()
-        if self._server is not None:
-            _kill_tree(self._server.pid, {})
-            self._server.wait()
-            for pipe in (self._server.stdin, self._server.stdout):
-                if pipe:
+        self._close_server()
+
+    def _close_server(self) -> None:
+        if self._server is None:
+            return
+        _kill_tree(self._server.pid, {})
+        self._server.wait()
+        for pipe in (self._server.stdin, self._server.stdout):
+            if pipe:
+                with contextlib.suppress(BrokenPipeError):  # what was not yet sent to a server that is gone
                     pipe.close()
-            self._server = None
+        self._server, self._buffer, self._is_ready = None, b"", False
 
     def submit(self, job: Job) -> None:
         """Start a job.
@@ -190,6 +198,8 @@ class WorkerServer:
                 del self._jobs[key]
                 _kill_tree(job.pid, job.descendants)
                 ended.append((job, self._outcome(job)))
+        if ended:
+            self._kill_orphans()
         return ended
 
     def stop(self, job: Job) -> None:
@@ -253,10 +263,7 @@ class WorkerServer:
     def _restart_lost_server(self) -> None:
         """The server is gone (killed from outside): its jobs died with it; a later submit starts a new one."""
         logger.warning("the worker server ended unexpectedly; starting a new one")
-        if self._server is not None:
-            self._server.kill()
-            self._server.wait()
-        self._server, self._buffer, self._is_ready = None, b"", False
+        self._close_server()
         for job in self._jobs.values():
             if not job.is_spawned and job.exit_code is None:
                 job.exit_code = -signal.SIGKILL
@@ -327,6 +334,23 @@ class WorkerServer:
     def _kill(self, job: Job) -> None:
         if job.pid:
             _kill_tree(job.pid, job.descendants)
+
+    def _kill_orphans(self) -> None:
+        """Kill what ended jobs left running: the server is their subreaper, so orphans are its children.
+
+        Those in the process group of a running job belong to that job and stay.
+        """
+        if self._server is None:
+            return
+        running = {job.pid for job in self._jobs.values()}
+        try:
+            orphans = psutil.Process(self._server.pid).children()
+        except psutil.Error:
+            return
+        for orphan in orphans:
+            with contextlib.suppress(ProcessLookupError):
+                if os.getpgid(orphan.pid) not in running:
+                    _kill_tree(orphan.pid, {})
 
 
 def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:

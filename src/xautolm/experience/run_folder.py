@@ -152,7 +152,8 @@ def check_new(path: Path) -> None:
         raise RunFolderError(
             f"`{path}` already holds a run; give another `--out`, or continue it with `xautolm resume {path}`"
         )
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    leftovers = {".lock", "config.yaml"}  # of a run that was killed before it had begun
+    if path.exists() and (not path.is_dir() or {entry.name for entry in path.iterdir()} - leftovers):
         raise RunFolderError(
             f"expected `{path}` to be a new or empty folder, but it holds something; give another `--out`"
         )
