@@ -1,7 +1,7 @@
 """Record real fine-tunes of uniformly drawn pipelines: `python -m benchmarks.record`.
 
 First, once per task: `python -m benchmarks.record --pilot --tasks sst2` (limits). Then, as often as there is time:
-`python -m benchmarks.record --n 80 --minutes 60`. Both go on where an earlier call, finished, stopped or killed, left off.
+`python -m benchmarks.record --n 80 --minutes 60`. Both go on where an earlier call, stopped or killed, left off.
 """
 
 from __future__ import annotations
@@ -129,10 +129,11 @@ def _print_choice(name: str, choice: Choice | None) -> None:
     if choice is None:
         print(f"{name}: the pilot is not complete; the same command goes on with it")
         return
-    limits, useless = choice.limits, choice.useless_share
+    limits = choice.limits
+    useless = "none" if choice.useless_share is None else f"{choice.useless_share:.0%}"
     print(
-        f"{name}: time limit {limits.time_s:.1f} s, memory limit {limits.memory_mib:.0f} MiB: {choice.failed_share:.0%} of "
-        f"the draws fail, {'none' if useless is None else f'{useless:.0%}'} of the valid ones are useless"
+        f"{name}: time limit {limits.time_s:.1f} s, memory limit {limits.memory_mib:.0f} MiB: "
+        f"{choice.failed_share:.0%} of the draws fail, {useless} of the valid ones are useless"
     )
     for problem in choice.problems:
         print(f"{name}: not accepted: {problem}")

@@ -1,4 +1,4 @@
-"""The recorded table: `load_table()` gives one row per (task, pipeline); `to_experiences()` gives what a store would hold.
+"""The recorded table: `load_table` gives one row per (task, pipeline), `to_experiences` what a store would hold.
 
 Columns are described in `benchmarks/table/README.md`. The table holds numbers and names, no text of any data set.
 """

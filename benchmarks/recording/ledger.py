@@ -1,7 +1,7 @@
 """What is recorded of one task: shards of ten pipelines, and the journal of those that do not fill a shard yet.
 
-Covered: killed at any moment (a torn last line of the journal is cut off and its pipeline runs again; rows that stand in
-a shard and still in the journal count once), two recorders of one task at the same time (the second is refused).
+Covered: killed at any moment (a torn last line of the journal is cut off and its pipeline runs again; rows that stand
+in a shard and still in the journal count once), two recorders of one task at the same time (the second is refused).
 """
 
 from __future__ import annotations

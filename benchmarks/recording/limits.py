@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def choose_limits(draws: Sequence[TrialResult], constant_f1: float) -> Choice:
     if not seconds:
         problem = f"none of the {len(draws)} draws worked; look at their errors before anything is recorded."
         return Choice(Limits(math.inf, memory_mib), 1.0, None, (problem,))
-    candidates = [_between(a, b) for a, b in zip(seconds, seconds[1:], strict=False)]
+    candidates = [_between(a, b) for a, b in pairwise(seconds)]
     candidates.append(round(1.1 * seconds[-1] + 0.05, 1))
     # Nothing is known about draws that were stopped, except that they are slower than when they were.
     known_s = min((draw.cost.time_s for draw in draws if draw.status == "timeout"), default=math.inf)

@@ -54,8 +54,9 @@ class _Pilot:
 def pilot_task(session: Session, name: str, size: SubsetSize, time_limit_s: float = TIME_LIMIT_S) -> Choice | None:
     """Run the pilot of a task, choose its limits and write `limits.json` and `tasks.json`.
 
-    The draws expected to be cheapest run first, 70 % of them; the others then only have to show that they are slower than
-    those, which saves about half of the time. A pilot that was stopped goes on where it was, unless its conditions changed.
+    The draws expected to be cheapest run first, 70 % of them; the others then only have to show that they are slower
+    than those, which saves about half of the time. A pilot that was stopped goes on where it was, unless its conditions
+    changed.
 
     Args:
         session: the machinery; its seed is not used.
@@ -98,7 +99,7 @@ def _time_limit(pilot: _Pilot, first: Sequence[int]) -> float:
     rows = pilot.ledger.rows
     if any(index not in rows for index in first):
         return pilot.time_limit_s
-    slowest_s = max(rows[index]["time_s"] for index in first)
+    slowest_s: float = max(rows[index]["time_s"] for index in first)
     return min(pilot.time_limit_s, _SECOND_MARGIN * slowest_s)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -225,3 +226,9 @@ def _check_same_table(session: Session, ledger: Ledger, facts: Row) -> None:
                 f"pipeline {index} of {facts['task']!r} was recorded under another {' and '.join(map(repr, other))}; "
                 f"one table has one of each. Remove its shards from `{session.table}`, or use another `--table`"
             )
+
+
+def deadline(minutes: float | None) -> Callable[[], bool]:
+    """Tells whether that many minutes from now are over; never for None."""
+    end = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
+    return lambda: time.monotonic() >= end

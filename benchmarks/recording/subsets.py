@@ -1,4 +1,4 @@
-"""The tasks of the recorded benchmark: seeded stratified subsets of public data sets, and what may be said about them."""
+"""The tasks of the recorded benchmark: seeded stratified subsets of public data sets, and facts about these."""
 
 from __future__ import annotations
 

@@ -100,8 +100,8 @@ def typical_trials() -> list[TrialResult]:
 
 TYPICAL_EXTRAS: dict[str, Any] = {
     "space": {
-        "models": ["all-MiniLM-L6-v2@3", "all-MiniLM-L6-v2@1"],
-        "methods": ["head", "lora", "full"],
+        "models": [{"name": "all-MiniLM-L6-v2@3"}, {"name": "all-MiniLM-L6-v2@1"}],
+        "methods": [{"method": name} for name in ("head", "lora", "full")],
         "dropped": [{"what": "roberta-large full", "reason": "needs 11.2 GiB, the limit is 6.0 GiB"}],
     },
     "prior": {

@@ -74,7 +74,7 @@ def hostile_run(trial, text):
         trial(2, model=text, error=(text, text)),
     ]
     extras = {
-        "space": {"models": [text], "methods": [text], "dropped": [{"what": text, "reason": text}]},
+        "space": {"models": [{"name": text}], "methods": [{"method": text}], "dropped": [{"what": text, "reason": text}]},
         "prior": {"kind": text, "n_experiences": 3, "neighbours": [{"dataset_id": text, "distance": 0.1}]},
         "data": {
             "dataset_id": text,
@@ -217,7 +217,7 @@ def test_page_holds_recommendation_dropped_parts_prior_and_data(page):
 
 def test_page_renders_without_optional_files_and_without_trials(page, trial):
     assert "does not say what was removed" in page().text
-    assert "Nothing was removed" in page(extras={"space": {"models": ["m"], "dropped": []}}).text
+    assert "Nothing was removed" in page(extras={"space": {"models": [{"name": "m"}], "dropped": []}}).text
     failed = page([trial(0), trial(1)], test=None)
     assert "No working model" in failed.text
     assert not any(attrs.get("id") == "pareto" for _, attrs in failed.tags)

@@ -13,7 +13,6 @@ code.
 from __future__ import annotations
 
 import contextlib
-import contextlib
 import json
 import logging
 import os

@@ -155,8 +155,8 @@ def summarise(report: RunReport) -> Summary:
         test=_test(run.get("test"), objective.name),
         anytime=best_so_far(rows, maximize=maximize),
         spent=spent,
-        models=_names(space.get("models")),
-        methods=_names(space.get("methods")),
+        models=_names(space.get("models"), "name"),
+        methods=_names(space.get("methods"), "method"),
         dropped=_dropped(space.get("dropped")),
         prior=_prior(_mapping(run.get("prior")), extras["prior"][0]),
         data=data,
@@ -268,9 +268,10 @@ def _dropped(entries: Any) -> tuple[tuple[str, str], ...]:
     return tuple((clean(e.get("what", ""), 160), clean(e.get("reason", ""))) for e in listed if isinstance(e, Mapping))
 
 
-def _names(value: Any) -> tuple[str, ...]:
-    """Names of a list, or the keys of an object."""
-    return tuple(clean(name, 120) for name in value) if isinstance(value, list | Mapping) else ()
+def _names(entries: Any, key: str) -> tuple[str, ...]:
+    """What each entry of a list in `space.json` calls itself."""
+    listed = entries if isinstance(entries, list) else []
+    return tuple(clean(entry[key], 120) for entry in listed if isinstance(entry, Mapping) and key in entry)
 
 
 def _counts(value: Any) -> tuple[tuple[str, int], ...]:
