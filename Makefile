@@ -3,8 +3,8 @@ PYTHON ?= python3
 TORCH ?= 2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
-# Linux machines without an NVIDIA GPU take PyTorch's own CPU wheels when they can be reached (a tenth of the download).
-TORCH_INDEX := $(shell if [ "$$(uname)" = Linux ] && ! command -v nvidia-smi >/dev/null 2>&1; then echo "--extra-index-url https://download.pytorch.org/whl/cpu"; fi)
+# Linux without an NVIDIA GPU takes PyTorch's CPU wheels, a tenth of the download.
+CPU_WHEELS := https://download.pytorch.org/whl/cpu
 
 .PHONY: demo test test-slow check install dev clean
 
@@ -29,7 +29,10 @@ dev: $(VENV)/.installed-dev
 $(VENV)/.torch:
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q torch==$(TORCH) || $(BIN)/pip install -q $(TORCH_INDEX) torch==$(TORCH)
+	if [ "$$(uname)" = Linux ] && ! command -v nvidia-smi >/dev/null 2>&1; then \
+	    $(BIN)/pip install -q --retries 1 --extra-index-url $(CPU_WHEELS) "torch==$(TORCH)+cpu" \
+	        || $(BIN)/pip install -q torch==$(TORCH); \
+	else $(BIN)/pip install -q torch==$(TORCH); fi
 	touch $@
 
 $(VENV)/.installed: $(VENV)/.torch pyproject.toml

@@ -82,7 +82,7 @@ def pilot_task(session: Session, name: str, size: SubsetSize, time_limit_s: floa
         _forget_other_conditions(pilot)
         order = _cheapest_first(session, task)
         n_first = math.ceil(_FIRST_SHARE * N_DRAWS)
-        with scratch_folder(name, task) as scratch:
+        with scratch_folder(session, task) as scratch:
             for indices in (order[:n_first], order[n_first:]):
                 missing = [index for index in indices if index not in ledger.rows]
                 limits = Limits(_time_limit(pilot, order[:n_first]), pilot.memory_mib)

@@ -6,6 +6,7 @@ a row of the table.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import tempfile
@@ -28,7 +29,7 @@ from xautolm.errors import RunError, UsageError
 from xautolm.evaluate.isolate import WorkerServer
 from xautolm.finish import write_rows
 from xautolm.records import Pipeline, Task, Trial, TrialResult
-from xautolm.search.loop import MAX_INTERRUPTIONS, trial_seed
+from xautolm.search.loop import MAX_INTERRUPTIONS, Backend, trial_seed
 from xautolm.space.feasibility import Limits
 from xautolm.space.params import Space
 
@@ -46,8 +47,8 @@ class Session:
 
     Attributes:
         table: folder of the recorded table.
-        server: starts the workers.
         n_workers: trials side by side, one thread each.
+        make_backend: evaluates trials in a scratch folder under some limits; tests give a simulated one.
         space: where pipelines come from.
         data: folder of the data sets.
         seed: of the table.
@@ -58,8 +59,8 @@ class Session:
     """
 
     table: Path
-    server: WorkerServer
     n_workers: int
+    make_backend: Callable[[Path, Limits], Backend]
     space: Space
     data: Path = DEFAULT_DATA
     seed: int = 0
@@ -72,13 +73,19 @@ class Session:
 @contextmanager
 def open_session(table: Path, n_workers: int, **fields: Any) -> Iterator[Session]:
     """Start the worker server for a session and end it with all its jobs."""
-    with tempfile.TemporaryDirectory(prefix="xautolm-record-") as scratch:
-        server = WorkerServer(Path(scratch) / "server.log")
-        try:
-            server.start()
-            yield Session(table, server, n_workers, recorded_space(), **fields)
-        finally:
-            server.close()
+    table.mkdir(parents=True, exist_ok=True)
+    space = recorded_space()
+    server = WorkerServer(table / ".partial-server.log")
+
+    def local_backend(scratch: Path, limits: Limits) -> LocalBackend:
+        context = TrialContext(scratch, space.models, limits.time_s, limits.memory_mib, SUBSET_SEED)
+        return LocalBackend(server, Slots((DEVICE,) * n_workers, N_THREADS), context)
+
+    try:
+        server.start()
+        yield Session(table, n_workers, local_backend, space, **fields)
+    finally:
+        server.close()
 
 
 def record_task(session: Session, name: str, indices: Sequence[int]) -> int:
@@ -108,7 +115,7 @@ def record_task(session: Session, name: str, indices: Sequence[int]) -> int:
         session.log(f"{name}: {len(indices) - len(missing)} of {len(indices)} recorded, {len(missing)} to go")
         keep = keeper(session, ledger, facts, len(indices))
         if missing:
-            with scratch_folder(name, task) as scratch:
+            with scratch_folder(session, task) as scratch:
                 evaluate(session, scratch, limits, make_trials(session, missing), keep)
         return sum(index in ledger.rows for index in indices)
 
@@ -120,11 +127,21 @@ def make_trials(session: Session, indices: Sequence[int]) -> list[Trial]:
 
 
 @contextmanager
-def scratch_folder(name: str, task: Task) -> Iterator[Path]:
-    """A folder for rows, caches and trials of one task, deleted at the end."""
-    with tempfile.TemporaryDirectory(prefix=f"xautolm-record-{name}-") as folder:
-        write_rows(Path(folder) / "work" / "data", task)
-        yield Path(folder)
+def scratch_folder(session: Session, task: Task) -> Iterator[Path]:
+    """A folder for rows, caches and trials of one task, deleted at the end.
+
+    Its name depends on table and task only, so that the next call removes what a killed one left; the ledger's lock
+    keeps others away.
+    """
+    table = hashlib.sha256(str(session.table.resolve()).encode()).hexdigest()[:8]
+    folder = Path(tempfile.gettempdir()) / f"xautolm-record-{table}-{session.seed}-{task.dataset_id}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
+    try:
+        write_rows(folder / "work" / "data", task)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def evaluate(
@@ -135,8 +152,7 @@ def evaluate(
     Raises:
         RunError: trials are interrupted again and again.
     """
-    context = TrialContext(scratch, session.space.models, limits.time_s, limits.memory_mib, SUBSET_SEED)
-    backend = LocalBackend(session.server, Slots((DEVICE,) * session.n_workers, N_THREADS), context)
+    backend = session.make_backend(scratch, limits)
     waiting, n_running, n_interrupted = deque(trials), 0, 0
     try:
         while not session.should_stop():
@@ -147,7 +163,7 @@ def evaluate(
                 return
             for result in backend.poll(_POLL_S):
                 n_running -= 1
-                shutil.rmtree(backend.checkpoint(result.trial_id), ignore_errors=True)
+                shutil.rmtree(scratch / "checkpoints" / str(result.trial_id), ignore_errors=True)
                 if result.status != "interrupted":
                     keep(result, scratch / "trials" / f"{result.trial_id}.log")
                     n_interrupted = 0

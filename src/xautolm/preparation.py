@@ -162,9 +162,9 @@ def make_plan(settings: Settings, subject: Subject, limits: Limits, speed: Speed
     names = settings.methods or registry.names("methods")
     parts = [registry.resolve("methods", name).space(facts) for name in names]
     everything = Space(models={model.name: model for model in models}, methods={part.method: part for part in parts})
-    check = FitCheck(Plan(everything, size, limits, speed, ()))
+    check = FitCheck(Plan(everything, size, limits, speed, ()), is_cautious=False)
     space = build_space(models, parts, check, subject.dropped)
-    roomy = FitCheck(Plan(space, size, limits, speed, ()), headroom=1.0)
+    roomy = FitCheck(Plan(space, size, limits, speed, ()), is_cautious=False)
     defaults = tuple(adapt_default(space, method, roomy) for method in space.methods)
     return Plan(space, size, limits, speed, defaults)
 
@@ -312,7 +312,7 @@ def with_sources(settings: Settings, task: Task) -> Settings:
 
 
 def check_sources(settings: Settings) -> None:
-    """Make sure that the data of a resumed run are still what they were.
+    """Make sure that the data of a run that is resumed or repeated are still what they were.
 
     Raises:
         RunFolderError: a file is gone or has changed.
@@ -326,7 +326,7 @@ def check_sources(settings: Settings) -> None:
             raise RunFolderError(f"the {role} data {path!r} of this run are gone; put them back or start a new run")
         if file_sha256(path) != expected:
             raise RunFolderError(
-                f"the {role} data {path!r} have changed since the run began; start a new run with `xautolm fit`"
+                f"the {role} data {path!r} have changed since the run was configured; start a new run with `xautolm fit DATA`"
             )
 
 

@@ -52,6 +52,7 @@ def fit(
     started = time.monotonic()
     observer = observer or Silent()
     check_new(out)
+    preparation.check_sources(settings)
     subject = preparation.describe(settings, observer)
     with ExitStack() as stack:
         store = preparation.open_store(settings, observer, stack)

@@ -1,5 +1,7 @@
 """Every method on every family: what is trained, that it learns, and that nothing is lost on the way to the export."""
 
+from itertools import chain
+
 import numpy as np
 import pytest
 import torch
@@ -36,21 +38,23 @@ HEADS = {
     "tiny_distilbert": {"pre_classifier.weight", "pre_classifier.bias", "classifier.weight", "classifier.bias"},
     "tiny_gpt2": {"score.weight"},
 }
-#: Prefix of the blocks and their linear layers, by family.
+#: Prefix of the blocks, their linear layers in the attention and after it, by family.
 BLOCKS = {
     "tiny_bert": (
         "encoder.encoder.layer",
-        ("attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense")
-        + ("intermediate.dense", "output.dense"),
+        [f"attention.{name}" for name in ("self.query", "self.key", "self.value", "output.dense")],
+        ["intermediate.dense", "output.dense"],
     ),
     "tiny_distilbert": (
         "distilbert.transformer.layer",
-        ("attention.q_lin", "attention.k_lin", "attention.v_lin", "attention.out_lin", "ffn.lin1", "ffn.lin2"),
+        [f"attention.{name}" for name in ("q_lin", "k_lin", "v_lin", "out_lin")],
+        ["ffn.lin1", "ffn.lin2"],
     ),
-    "tiny_gpt2": ("transformer.h", ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")),
+    "tiny_gpt2": ("transformer.h", ["attn.c_attn", "attn.c_proj"], ["mlp.c_fc", "mlp.c_proj"]),
 }
 TEXTS = [f"{NEUTRAL[i % 10]} {word} film {word}" for i, word in enumerate(GOOD + BAD)]
 LABELS = torch.tensor([1] * len(GOOD) + [0] * len(BAD))
+
 
 each_family = pytest.mark.parametrize(("family", "pooling"), FAMILIES)
 each_method = pytest.mark.parametrize("method", METHODS)
@@ -90,7 +94,7 @@ def train(module, inputs, *, n_steps=12):
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-        losses.append(float(loss))
+        losses.append(loss.item())
     return losses
 
 
@@ -124,7 +128,7 @@ def test_full_trains_every_parameter(family, pooling, folder):
 def test_partial_trains_the_last_blocks_and_the_head(family, pooling, folder, n_layers):
     classifier = load_classifier(read_model(folder, folder.name), pooling, 2, 0.0)
     module = registry.resolve("methods", "partial").prepare(classifier, {"n_layers": n_layers})
-    prefix, _ = BLOCKS[family]
+    prefix, *_ = BLOCKS[family]
     last = tuple(f"{prefix}.{i}." for i in range(max(0, LAYERS - n_layers), LAYERS))
     assert trained_names(module) == HEADS[family] | {n for n in all_names(folder, pooling) if n.startswith(last)}
 
@@ -132,11 +136,11 @@ def test_partial_trains_the_last_blocks_and_the_head(family, pooling, folder, n_
 @each_family
 def test_lora_trains_two_matrices_per_linear_layer_of_the_blocks_and_the_head(family, pooling, folder):
     module = prepared(folder, pooling, "lora")
-    prefix, linear = BLOCKS[family]
+    prefix, *linear = BLOCKS[family]
     adapters = {
         f"base_model.model.{prefix}.{i}.{name}.lora_{part}.default.weight"
         for i in range(LAYERS)
-        for name in linear
+        for name in chain(*linear)
         for part in "AB"
     }
     assert trained_names(module) == adapters | {f"base_model.model.{name}" for name in HEADS[family]}
@@ -205,7 +209,7 @@ def test_the_plain_hugging_face_model_gives_the_same_probabilities(family, pooli
 @each_family
 def test_structure_is_found(family, pooling, folder):
     classifier = load_classifier(read_model(folder, folder.name), pooling, 3, 0.1)
-    prefix, _ = BLOCKS[family]
+    prefix, *_ = BLOCKS[family]
     assert [name for name, m in classifier.named_modules() if any(m is block for block in blocks(classifier))] == [
         f"{prefix}.{i}" for i in range(LAYERS)
     ]

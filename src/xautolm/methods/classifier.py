@@ -27,6 +27,14 @@ _SCALE = 4096.0
 #: Keeps the pooler's tanh linear: for features up to 3 the relative error of tanh(x * shrink) / shrink is 5e-5.
 _SHRINK = 1 / 256
 
+#: Names that families have for their dropout rates.
+_DROPOUT_KEYS = (
+    *("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"),  # BERT
+    *("dropout", "attention_dropout", "seq_classif_dropout"),  # DistilBERT, BART
+    *("resid_pdrop", "embd_pdrop", "attn_pdrop"),  # GPT-2
+    "dropout_rate",  # T5
+)
+
 
 class PooledClassifier(nn.Module):  # type: ignore[misc]  # torch is not analysed (follow_imports = skip)
     """An encoder, a pooling without parameters, dropout and one linear layer.
@@ -77,10 +85,7 @@ def load_classifier(spec: ModelSpec, pooling: str, n_classes: int, dropout: floa
     config = AutoConfig.from_pretrained(spec.path, trust_remote_code=False)
     if spec.is_cut:
         config.num_hidden_layers = spec.n_layers
-    for key in ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout"):
-        if hasattr(config, key):
-            setattr(config, key, dropout)
-    for key in ("resid_pdrop", "embd_pdrop", "attn_pdrop"):  # GPT-2's names
+    for key in _DROPOUT_KEYS:
         if hasattr(config, key):
             setattr(config, key, dropout)
     options = {"config": config, "use_safetensors": True, "trust_remote_code": False, "dtype": torch.float32}

@@ -6,6 +6,8 @@ the same estimates.
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -16,8 +18,12 @@ from xautolm.space.build import space_from_dict, space_to_dict
 from xautolm.space.feasibility import Limits, Speed, TaskSize, Verdict, calibrated, check, estimate
 from xautolm.space.params import Space
 
-#: Estimates may use this share of a limit: they are off by tens of per cent before they are calibrated.
+#: Share of the memory limit that an estimate may use.
 HEADROOM = 0.8
+#: Standard deviation of log(actual / estimated seconds) before a run knows better, and how many trials that is worth.
+#: On a shared two-core machine it was 0.3 to 0.4.
+_TIME_SPREAD = 0.35
+_SPREAD_TRIALS = 3
 #: A trial that ran into its time limit would have taken longer; this much longer is assumed.
 _TIMEOUT_FACTOR = 1.3
 _MIN_PAIRS = 2
@@ -67,19 +73,21 @@ class Plan:
 class FitCheck:
     """Tells whether a pipeline fits the limits, given this run's results so far; a pure function of both.
 
-    Estimates of time are corrected by the method's own finished trials, by all trials while it has fewer than two.
+    Estimates of time are corrected by the method's own finished trials, by all trials while it has fewer than two; a
+    pipeline fits when the estimate plus one standard deviation (about five in six such trials) is within the limit.
 
     Args:
         plan: space, sizes, limits and speed.
-        headroom: share of the limits that an estimate may use.
+        is_cautious: whether the margins above are kept; without them estimates are taken at their word.
     """
 
-    def __init__(self, plan: Plan, *, headroom: float = HEADROOM) -> None:
+    def __init__(self, plan: Plan, *, is_cautious: bool = True) -> None:
         self._plan = plan
         self._seen: Sequence[TrialResult] = ()
-        self._speeds: dict[str, Speed] = {}
+        self._speeds: dict[str, tuple[Speed, float]] = {}
         limits = plan.limits
-        self._limits = Limits(time_s=headroom * limits.time_s, memory_mib=headroom * limits.memory_mib)
+        self._is_cautious = is_cautious
+        self._limits = Limits(limits.time_s, (HEADROOM if is_cautious else 1.0) * limits.memory_mib)
 
     def __call__(self, pipeline: Pipeline, seen: Sequence[TrialResult] = ()) -> Verdict:
         """The verdict on a pipeline of the plan's space."""
@@ -89,20 +97,24 @@ class FitCheck:
             reason = f"pooling `{pooling}` is not available for `{model.name}`"
             return Verdict(False, reason, float("inf"), float("inf"), self._limits)
         workload = registry.resolve("methods", pipeline.method).workload(model, pipeline.params)
-        return check(workload, model, self._plan.size, self._speed(pipeline.method, seen), self._limits)
+        speed, spread = self._speed(pipeline.method, seen)
+        margin = math.exp(spread) if self._is_cautious else 1.0
+        limits = replace(self._limits, time_s=self._limits.time_s / margin)
+        return check(workload, model, self._plan.size, speed, limits)
 
-    def _speed(self, method: str, seen: Sequence[TrialResult]) -> Speed:
-        """The calibrated speed of a method, kept while the same results are asked about."""
+    def _speed(self, method: str, seen: Sequence[TrialResult]) -> tuple[Speed, float]:
+        """The calibrated speed of a method and its spread, kept while the same results are asked about."""
         if seen is not self._seen:
             self._seen, self._speeds = seen, {}
         if method not in self._speeds:
             self._speeds[method] = self._calibrated(method, seen)
         return self._speeds[method]
 
-    def _calibrated(self, method: str, seen: Sequence[TrialResult]) -> Speed:
+    def _calibrated(self, method: str, seen: Sequence[TrialResult]) -> tuple[Speed, float]:
         timed = [result for result in seen if result.status in ("ok", "timeout")]
         own = [result for result in timed if result.pipeline.method == method]
-        return calibrated(self._plan.speed, [self._pair(r) for r in (own if len(own) >= _MIN_PAIRS else timed)])
+        pairs = [self._pair(result) for result in (own if len(own) >= _MIN_PAIRS else timed)]
+        return calibrated(self._plan.speed, pairs), time_spread(pairs)
 
     def _pair(self, result: TrialResult) -> tuple[float, float]:
         """Actual and estimated seconds of a finished trial."""
@@ -112,6 +124,23 @@ class FitCheck:
         estimated = estimate(workload, model, self._plan.size, self._plan.speed).time_s
         factor = _TIMEOUT_FACTOR if result.status == "timeout" else 1.0
         return result.cost.time_s * factor, estimated
+
+
+def time_spread(pairs: Sequence[tuple[float, float]]) -> float:
+    """Standard deviation of log(actual / estimated), shrunk towards what is usual while there are few trials.
+
+    Args:
+        pairs: (actual, estimated) seconds, positive.
+
+    >>> time_spread([])
+    0.35
+    >>> round(time_spread([(2.0, 1.0)] * 30), 3)
+    0.106
+    """
+    logs = [math.log(actual / estimated) for actual, estimated in pairs]
+    centre = statistics.median(logs) if logs else 0.0
+    squares = sum((value - centre) ** 2 for value in logs) + _SPREAD_TRIALS * _TIME_SPREAD**2
+    return math.sqrt(squares / (len(logs) + _SPREAD_TRIALS))
 
 
 def speed_from_measurement(measured: Mapping[str, float], default: Speed, expected_s: float, startup_s: float) -> Speed:
