@@ -1,8 +1,8 @@
 """A fine-tuning method of your own: BitFit (Ben Zaken et al. 2022) trains the bias terms and the head, nothing else.
 
-From the repository root: `PYTHONPATH=examples .venv/bin/python examples/bitfit.py`. Trials run in processes of their own
-and import this module by its name, so it must be on PYTHONPATH, or in an installed package whose entry point in the group
-`xautolm.methods` is `bitfit = "bitfit:METHOD"`; then `xautolm fit --methods bitfit,full` knows it without `register`.
+From the repository root: `PYTHONPATH=examples .venv/bin/python examples/bitfit.py`. Trials run in processes of their
+own and import this module by its name, so it must be on PYTHONPATH. An installed package declares the entry point
+`bitfit = "bitfit:METHOD"` in the group `xautolm.methods` instead; `xautolm fit --methods bitfit,full` then knows it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class BitFit:
         )
 
     def workload(self, model: ModelSpec, params: Params) -> Workload:
-        """What it costs: seven biases of the hidden size and one of the feed-forward size per layer, all layers passed."""
+        """What it costs: per layer seven biases of the hidden size and one of the feed-forward size."""
         biases = model.n_layers * (7 * model.hidden + model.intermediate)
         return gradient_workload(params, n_trainable=biases, backward_layers=model.n_layers)
 

@@ -42,7 +42,11 @@ class Ledger:
         self._name = _name(task, seed, is_pilot)
         self._journal = _journal(folder, self._name)
         self._lock = _lock(folder / f".partial-{self._name}.lock", task)
-        self.rows: dict[int, Row] = read_rows(folder, task, seed, is_pilot=is_pilot, repair=True)
+        try:
+            self.rows: dict[int, Row] = read_rows(folder, task, seed, is_pilot=is_pilot, repair=True)
+        except BaseException:
+            self._lock.close()
+            raise
 
     def __enter__(self) -> Self:
         return self

@@ -115,19 +115,22 @@ def _problems(failed: float, useless: float | None) -> list[str]:
 
 
 def _memory_limit(draws: Sequence[TrialResult]) -> float:
-    """A whole number of MiB with about `MEMORY_SHARE` of the draws above it."""
-    peaks = sorted((_mib(draw) for draw in draws), reverse=True)
-    n_above = max(1, round(MEMORY_SHARE * len(peaks)))
+    """A whole number of MiB with about `MEMORY_SHARE` of the draws above it, those that were killed for it included."""
+    n_above = max(1, round(MEMORY_SHARE * len(draws)), sum(draw.status == "oom" for draw in draws))
+    # What a killed draw was seen to use may be less than it asked for, so killed ones come first whatever they used.
+    peaks = [seen for _, seen in sorted(((draw.status == "oom", _seen_mib(draw)) for draw in draws), reverse=True)]
     if n_above >= len(peaks):
-        return math.ceil(peaks[0])
+        return float(math.ceil(max(peaks)))
     above, below = peaks[n_above - 1], peaks[n_above]
-    if math.isinf(above):
-        return math.ceil(1.1 * below)
     return float(max(math.ceil(below), round(math.sqrt(above * below))))
 
 
+def _seen_mib(draw: TrialResult) -> float:
+    return draw.cost.peak_mem_mib or 0.0
+
+
 def _mib(draw: TrialResult) -> float:
-    return math.inf if draw.status == "oom" else draw.cost.peak_mem_mib or 0.0
+    return math.inf if draw.status == "oom" else _seen_mib(draw)
 
 
 def _between(low: float, high: float) -> float:

@@ -326,7 +326,8 @@ def check_sources(settings: Settings) -> None:
             raise RunFolderError(f"the {role} data {path!r} of this run are gone; put them back or start a new run")
         if file_sha256(path) != expected:
             raise RunFolderError(
-                f"the {role} data {path!r} have changed since the run was configured; start a new run with `xautolm fit DATA`"
+                f"the {role} data {path!r} have changed since the run was configured; "
+                "start a new run with `xautolm fit DATA`"
             )
 
 

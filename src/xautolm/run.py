@@ -161,22 +161,22 @@ def _conduct(
             clock.reserve_s = finish.reserve_s(task, plan, budget, refit=recorder.best)
 
     try:
-        search(
-            make_search(settings.sampler, proposer, seed=settings.seed),
-            backend,
-            clock,
-            seed=settings.seed,
-            finished=recorder.results,
-            events=Events(on_result=record, on_tick=recorder.tick, should_stop=should_stop),
-        )
-    except OSError as error:
+        _search(recorder, proposer, clock, settings, Events(record, recorder.tick, should_stop))
+        finish.finish(recorder, task, settings, is_interrupted=should_stop())
+    except OSError as error:  # a full disk, most of all
         raise finish.cannot_go_on(recorder, error) from error
-    except BaseException:
+    return read_run(folder.path)
+
+
+def _search(recorder: Recorder, proposer: Proposer, clock: Clock, settings: Settings, events: Events) -> None:
+    """Search; whatever ends it, the report shows what was found."""
+    asker = make_search(settings.sampler, proposer, seed=settings.seed)
+    try:
+        search(asker, recorder.backend, clock, seed=settings.seed, finished=recorder.results, events=events)
+    except XAutoLMError:
         recorder.status = "failed"
         finish.write_report(recorder)
         raise
-    finish.finish(recorder, task, settings, is_interrupted=should_stop())
-    return read_run(folder.path)
 
 
 def default_out(data: str) -> Path:

@@ -14,7 +14,6 @@ from benchmarks.recording.pilot import task_entry
 from benchmarks.recording.session import Session
 from benchmarks.recording.space import space_id
 from benchmarks.recording.subsets import SubsetSize, load_subset
-
 from xautolm.evaluate.fake import FakeBackend, analytic_evaluator
 from xautolm.records import Cost, Pipeline, Status, Trial, TrialError, TrialResult
 from xautolm.space.params import Space

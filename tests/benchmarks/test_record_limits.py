@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from benchmarks.recording.limits import best_constant_f1, choose_limits, failed_share, read_limits, save_entry
 from recording_fixtures import make_result
 
+from benchmarks.recording.limits import best_constant_f1, choose_limits, failed_share, read_limits, save_entry
 from xautolm.evaluate.metrics import classification_scores
 from xautolm.space.feasibility import Limits
 
@@ -32,6 +32,14 @@ def test_stopped_draws_are_slower_than_any_limit_and_killed_ones_larger() -> Non
     assert choice.limits.time_s <= 60.0
     assert choice.failed_share == pytest.approx(11 / 30)
     assert choice.problems == ()
+
+
+def test_more_draws_out_of_memory_than_the_share_still_give_a_limit() -> None:
+    killed = [make_result(30 + i, time_s=3.0, mib=8000.0, status="oom") for i in range(9)]
+    draws = [make_result(i, time_s=10.0 + i, mib=300.0 + i) for i in range(21)] + killed
+    choice = choose_limits(draws, 0.4)
+    assert 320 <= choice.limits.memory_mib < 8000
+    assert 0.30 <= choice.failed_share <= 0.40
 
 
 def test_crashed_draws_count_as_failed_whatever_the_limit() -> None:

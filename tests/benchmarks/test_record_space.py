@@ -2,7 +2,6 @@ from collections import Counter
 from dataclasses import replace
 
 from benchmarks.recording.space import BATCH_SIZES, LENGTHS, draw_pipeline, recorded_space, space_id
-
 from xautolm import registry
 from xautolm.methods.method import Facts
 from xautolm.space.params import Categorical, Float, Int, Space

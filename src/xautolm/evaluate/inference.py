@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import nn
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, BatchEncoding
 
 from xautolm import registry
 from xautolm.evaluate.job_folder import JobFolder
@@ -77,10 +77,19 @@ def predict_with_model(spec: Mapping[str, Any], folder: JobFolder) -> dict[str, 
         for start in range(0, len(order), _BATCH):
             chosen = order[start : start + _BATCH]
             second = [pairs[i] for i in chosen] if pairs else None
-            inputs = tokenizer(
-                [texts[i] for i in chosen], second, truncation=True, padding=True, return_tensors="pt"
-            ).to(device)
+            inputs = tokenizer([texts[i] for i in chosen], second, truncation=True, padding=True, return_tensors="pt")
+            inputs = _with_a_token_per_row(inputs, tokenizer.pad_token_id).to(device)
             logits[chosen] = model(**inputs).logits.float().cpu().numpy()
             folder.report(stage="predict", done=min(start + _BATCH, len(order)), total=len(order))
     np.save(folder.path / "probabilities.npy", softmax(logits))
     return {"labels": [model.config.id2label[i] for i in range(model.config.num_labels)]}
+
+
+def _with_a_token_per_row(inputs: BatchEncoding, pad_id: int) -> BatchEncoding:
+    """Let rows without a token read one padding token: decoders' tokenizers add none to an empty text."""
+    if inputs["input_ids"].shape[1] == 0:
+        ids = torch.full((len(inputs["input_ids"]), 1), pad_id)
+        inputs = BatchEncoding({"input_ids": ids, "attention_mask": torch.zeros_like(ids)})
+    mask = inputs["attention_mask"]
+    mask[mask.sum(1) == 0, 0] = 1
+    return inputs

@@ -42,11 +42,12 @@ def evaluate_pipeline(spec: Mapping[str, Any], folder: JobFolder) -> dict[str, A
         are in `<folder>/checkpoint/trained.safetensors`.
     """
     started = time.monotonic()
-    set_seed(int(spec["seed"]))
     model, params = model_spec(spec), dict(spec["params"])
     if params["pooling"] not in model.poolings:
         raise InvalidPipelineError(f"pooling {params['pooling']!r} is not one of {model.poolings} of {model.name}")
     method = registry.load_target(spec["method_target"])
+    # Features that trials share go through the untrained layers of a native head: those must be the same in all trials.
+    set_seed(int(spec["seed" if method.trains_by_gradient else "data_seed"]))
     data = prepare_data(spec, model, params)
     classifier = load_classifier(model, str(params["pooling"]), data.n_classes, float(params.get("dropout", 0.0)))
     device = torch.device(spec["device"])
