@@ -10,6 +10,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,6 +158,15 @@ def test_the_readme_names_the_budget_of_the_demo() -> None:
 
     assert recipe is not None
     assert f"searches for {recipe[1]} minutes" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_layers_on_the_architecture_page_are_the_checked_ones() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = settings["tool"]["importlinter"]["contracts"]
+    layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+
+    assert "```text\n" + "\n".join(layers) + "\n```" in page
 
 
 def environment(folder: Path) -> dict[str, str]:

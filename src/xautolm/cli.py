@@ -17,6 +17,8 @@ from rich.console import Console
 from xautolm.errors import UsageError, XAutoLMError
 
 EXIT_INTERRUPTED = 130
+#: click's `UsageError`, wherever this version of typer keeps click.
+_WrongUsage: Any = typer.BadParameter.__base__
 
 app = typer.Typer(
     add_completion=False,
@@ -207,6 +209,9 @@ def main() -> None:
         sys.exit(exit_.exit_code)
     except XAutoLMError as error:
         sys.stderr.write(f"error: {error}\n")
+        sys.exit(error.exit_code)
+    except _WrongUsage as error:
+        error.show()
         sys.exit(error.exit_code)
     except typer.Abort:
         sys.exit(EXIT_INTERRUPTED)

@@ -25,14 +25,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
 
-import psutil
-
 from xautolm.errors import WorkerError
+from xautolm.evaluate import process_tree
 
 logger = logging.getLogger(__name__)
 
 HEARTBEAT_S = 20.0
 _POLL_MEMORY_S = 0.2
+_GROWTH = 1.01
 _START_S = 180.0
 
 OutcomeKind = Literal["finished", "timeout", "memory", "died", "hang", "stopped"]
@@ -76,6 +76,7 @@ class Job:
     exit_code: int | None = None
     started: float = 0.0
     peak_mem_mib: float = 0.0
+    rough_peak_mib: float = 0.0
     is_spawned: bool = False
     process: subprocess.Popen[bytes] | None = None
     last_memory_poll: float = 0.0
@@ -153,7 +154,7 @@ class WorkerServer:
     def _close_server(self) -> None:
         if self._server is None:
             return
-        _kill_tree(self._server.pid, {})
+        process_tree.kill(self._server.pid, {})
         self._server.wait()
         for pipe in (self._server.stdin, self._server.stdout):
             if pipe:
@@ -195,7 +196,7 @@ class WorkerServer:
             self._watch(job)
             if self._has_ended(job):
                 del self._jobs[key]
-                _kill_tree(job.pid, job.descendants)
+                process_tree.kill(job.pid, job.descendants)
                 ended.append((job, self._outcome(job)))
         if ended:
             self._kill_orphans()
@@ -294,10 +295,9 @@ class WorkerServer:
         now = time.monotonic()
         if now - job.last_memory_poll >= _POLL_MEMORY_S:
             job.last_memory_poll = now
-            used = _private_mib(job)
-            job.peak_mem_mib = max(job.peak_mem_mib, used)
-            if job.memory_limit_mib is not None and used > job.memory_limit_mib:
-                limit = f"used {used:.0f} MiB, the limit is {job.memory_limit_mib:.0f} MiB"
+            _measure_memory(job)
+            if job.memory_limit_mib is not None and job.peak_mem_mib > job.memory_limit_mib:
+                limit = f"used {job.peak_mem_mib:.0f} MiB, the limit is {job.memory_limit_mib:.0f} MiB"
                 job.verdict = ("memory", limit)
                 self._kill(job)
                 return
@@ -332,7 +332,7 @@ class WorkerServer:
 
     def _kill(self, job: Job) -> None:
         if job.pid:
-            _kill_tree(job.pid, job.descendants)
+            process_tree.kill(job.pid, job.descendants)
 
     def _kill_orphans(self) -> None:
         """Kill what ended jobs left running: the server is their subreaper, so orphans are its children.
@@ -342,14 +342,21 @@ class WorkerServer:
         if self._server is None:
             return
         running = {job.pid for job in self._jobs.values()}
-        try:
-            orphans = psutil.Process(self._server.pid).children()
-        except psutil.Error:
-            return
-        for orphan in orphans:
+        for orphan in process_tree.children(self._server.pid):
             with contextlib.suppress(ProcessLookupError):
-                if os.getpgid(orphan.pid) not in running:
-                    _kill_tree(orphan.pid, {})
+                # A child that was forked a moment ago may not lead its own group yet.
+                if orphan not in running and os.getpgid(orphan) not in running:
+                    process_tree.kill(orphan, {})
+
+
+def _measure_memory(job: Job) -> None:
+    """Raise the job's peak; measured exactly only when a cheap figure has grown beyond its own peak."""
+    pids = process_tree.members(job.pid)
+    job.descendants |= process_tree.created(pid for pid in pids if pid not in job.descendants)
+    rough = process_tree.rough_mib(pids)
+    if rough > _GROWTH * job.rough_peak_mib:
+        job.rough_peak_mib = rough
+        job.peak_mem_mib = max(job.peak_mem_mib, process_tree.private_mib(pids))
 
 
 def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
@@ -369,41 +376,3 @@ def describe_exit(code: int | None) -> str:
     if code is not None and code < 0:
         return f"killed by {signal.Signals(-code).name}"
     return f"ended with exit code {code} and no result"
-
-
-def _private_mib(job: Job) -> float:
-    """Private memory of the job's tree: for a forked child that is what it uses above the idle worker."""
-    total = 0
-    try:
-        processes = [psutil.Process(job.pid)]
-        processes += processes[0].children(recursive=True)
-    except psutil.Error:
-        return 0.0
-    for process in processes:
-        try:
-            job.descendants[process.pid] = process.create_time()
-            total += process.memory_full_info().uss
-        except psutil.Error:
-            continue
-    return total / 2**20
-
-
-def _kill_tree(pid: int, known: Mapping[int, float]) -> None:
-    """SIGKILL a process, its group, its descendants, and descendants seen earlier that have left the tree."""
-    victims: dict[int, float] = {}
-    try:
-        root = psutil.Process(pid)
-        for process in [root, *root.children(recursive=True)]:
-            victims[process.pid] = process.create_time()
-    except psutil.Error:
-        pass
-    if pid:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(pid, signal.SIGKILL)
-    for victim, created in {**known, **victims}.items():
-        try:
-            process = psutil.Process(victim)
-            if process.create_time() == created:  # the pid has not been given to somebody else
-                process.kill()
-        except psutil.Error:
-            continue
