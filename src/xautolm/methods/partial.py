@@ -18,18 +18,22 @@ from xautolm.records import ModelSpec
 from xautolm.space.feasibility import Workload
 from xautolm.space.params import Categorical, MethodSpace
 
+_DEPTHS = (1, 2, 4, 8, 16)
+
 
 class PartialFineTuning:
     """Trains the last `n_layers` blocks, found by structure, and the head.
 
-    A value above the model's depth trains every block (embeddings stay frozen).
+    The deepest choice trains every block of every model and leaves the embeddings frozen: they hold half of a small
+    encoder's parameters, and updating them costs as much as a few layers.
     """
 
     name = "partial"
     trains_by_gradient = True
 
     def space(self, facts: Facts) -> MethodSpace:
-        depths = tuple(k for k in (1, 2, 4, 8, 16) if k <= max(model.n_layers for model in facts.models)) or (1,)
+        deepest = max(model.n_layers for model in facts.models)
+        depths = (*(k for k in _DEPTHS if k < deepest), deepest)
         return MethodSpace(
             method=self.name,
             models=tuple(model.name for model in facts.models),
