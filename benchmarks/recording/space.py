@@ -53,7 +53,7 @@ def space_id(space: Space) -> str:
         name: {"models": list(part.models), "params": {key: domain_to_dict(d) for key, d in part.params.items()}}
         for name, part in space.methods.items()
     }
-    revisions = {model.name: model.revision for model in space.models.values()}
+    revisions = {model.name: [model.revision, *model.poolings] for model in space.models.values()}
     return hashlib.sha256(canonical_json({"methods": domains, "models": revisions}).encode()).hexdigest()[:16]
 
 
@@ -67,11 +67,14 @@ def draw_pipeline(space: Space, seed: int, index: int) -> Pipeline:
         space: from `recorded_space`.
         seed: of the table.
         index: number of the pipeline, from 0.
+
+    The pooling is one that the drawn model has.
     """
     method = str(_pick(tuple(space.methods), _random(seed, index, "method")))
     part = space.methods[method]
     model = str(_pick(part.models, _random(seed, index, f"{method}.model")))
-    params = {name: _value(domain, _random(seed, index, f"{method}.{name}")) for name, domain in part.params.items()}
+    domains = {**part.params, "pooling": Categorical(space.models[model].poolings)}
+    params = {name: _value(domain, _random(seed, index, f"{method}.{name}")) for name, domain in domains.items()}
     return Pipeline(model, method, params)
 
 

@@ -18,7 +18,7 @@ import pandas as pd
 
 from xautolm import registry
 from xautolm.backends.local import LocalBackend, run_alone
-from xautolm.data.table import read_table, write_table
+from xautolm.data.table import read_table, split_name, write_table
 from xautolm.errors import DataError, ModelError, RunFolderError
 from xautolm.records import Label, ModelSpec, TrialResult
 
@@ -180,12 +180,10 @@ def predict_file(model: str | Path, data: str | Path, output: str | Path, *, dev
     """
     folder = _model_folder(Path(model))
     info = json.loads((folder / INFO_FILE).read_text(encoding="utf-8"))
+    _check_output(Path(output))
     frame = read_table(data)
     texts = _texts(frame, info["columns"], "text", data)
     pairs = _texts(frame, info["columns"], "text_pair", data) if "text_pair" in info["columns"] else None
-    parent = Path(output).absolute().parent
-    if not parent.is_dir() or not os.access(parent, os.W_OK):
-        raise RunFolderError(f"cannot write to the folder `{parent}`; give another `-o`")
     with tempfile.TemporaryDirectory(prefix="xautolm-") as scratch:
         rows = Path(scratch) / "rows.json"
         rows.write_text(json.dumps({"texts": texts, "pairs": pairs}))
@@ -194,6 +192,15 @@ def predict_file(model: str | Path, data: str | Path, output: str | Path, *, dev
         probabilities = np.load(Path(scratch) / "probabilities.npy")
     write_table(with_predictions(frame, probabilities, info["labels"]), output)
     return len(frame)
+
+
+def _check_output(path: Path) -> None:
+    """Refuse a place that cannot be written, before time is spent on predictions."""
+    if not split_name(path)[1]:
+        raise RunFolderError(f"expected `-o` to end in csv, tsv, json, jsonl or parquet (also .gz), got `{path}`")
+    parent = path.absolute().parent
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise RunFolderError(f"cannot write to the folder `{parent}`; give another `-o`")
 
 
 def with_predictions(frame: pd.DataFrame, probabilities: np.ndarray, labels: Sequence[Label]) -> pd.DataFrame:

@@ -20,7 +20,7 @@ from xautolm.data.summary import DataSummary, summarise, summary_lines, token_le
 from xautolm.errors import RunFolderError, StoreError, UsageError
 from xautolm.evaluate.isolate import WorkerServer
 from xautolm.experience.journal import write_atomic
-from xautolm.experience.location import default_store_url
+from xautolm.experience.location import default_store_url, parse_store_url
 from xautolm.experience.run_folder import RunFolder
 from xautolm.experience.store import ExperienceStore
 from xautolm.export import ExportContext
@@ -32,6 +32,7 @@ from xautolm.quantities import parse_size
 from xautolm.recording import Observer
 from xautolm.records import Experience, ModelSpec, Neighbour, Prior, Profile, Task, TrialResult
 from xautolm.search.plan import FitCheck, Plan, speed_from_measurement
+from xautolm.search.samplers import check_sampler
 from xautolm.space.build import adapt_default, build_space, length_choices
 from xautolm.space.catalogue import EMBEDDED_NAME, embedded_folder, resolve_models
 from xautolm.space.feasibility import DEFAULT_SPEED, Limits, Speed, TaskSize, Workload, estimate
@@ -115,14 +116,33 @@ class Subject:
 
 
 def describe(settings: Settings, observer: Observer) -> Subject:
-    """Load the data, find the models, and tell the user about both."""
+    """Load the data, find the models, and tell the user about both; what cannot be used is refused here."""
+    check_names(settings)
     task = load(settings)
     models, dropped = resolve_models(settings.models, settings.exclude_models, offline=is_offline(settings))
+    choose_machine(settings, models)
     lengths = token_lengths(tokenizer_folder(models), task.train)
     summary = summarise(task, lengths)
     for line in summary_lines(summary):
         observer.log(line)
     return Subject(task, models, dropped, lengths.tolist(), summary)
+
+
+def check_names(settings: Settings) -> None:
+    """Refuse methods, samplers and stores that no later stage knows.
+
+    Raises:
+        UsageError: one is unknown.
+    """
+    for method in settings.methods or ():
+        registry.target("methods", method)
+    check_sampler(settings.sampler)
+    if settings.store is None:
+        return
+    try:
+        parse_store_url(settings.store)
+    except StoreError as error:
+        raise UsageError(str(error)) from None
 
 
 def begin(folder: RunFolder, settings: Settings, task: Task, run_id: str) -> Settings:

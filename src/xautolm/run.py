@@ -55,10 +55,10 @@ def fit(
     preparation.check_sources(settings)
     subject = preparation.describe(settings, observer)
     with ExitStack() as stack:
-        store = preparation.open_store(settings, observer, stack)
         folder = RunFolder.create(out)
         stack.callback(folder.close)
         try:
+            store = preparation.open_store(settings, observer, stack)
             settings = preparation.begin(folder, settings, subject.task, str(uuid.uuid4()))
             server = preparation.start_server(folder, stack)
             prepared = _prepare(folder, settings, subject, server, store)

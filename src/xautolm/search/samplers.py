@@ -173,6 +173,17 @@ class StudyAsker:
         )
 
 
+def check_sampler(name: str) -> None:
+    """Refuse a name that `make_search` does not know.
+
+    Raises:
+        UsageError: it is unknown.
+    """
+    known = (*OWN_SAMPLERS, *(_PREFIX + sampler for sampler in optuna_samplers()))
+    if name not in known:
+        raise UsageError(f"`sampler` must be one of {', '.join(f'`{choice}`' for choice in known)}, got {name!r}")
+
+
 def make_search(name: str, proposer: Proposer, *, seed: int) -> Asker:
     """The search that an option names.
 
@@ -186,11 +197,8 @@ def make_search(name: str, proposer: Proposer, *, seed: int) -> Asker:
     """
     if name in OWN_SAMPLERS:
         return StudyAsker(ExperienceSampler(proposer), proposer.space, proposer.objectives)
-    samplers = optuna_samplers()
-    if name.removeprefix(_PREFIX) not in samplers or not name.startswith(_PREFIX):
-        choices = ", ".join(f"`{choice}`" for choice in (*OWN_SAMPLERS, *(_PREFIX + s for s in samplers)))
-        raise UsageError(f"`sampler` must be one of {choices}, got {name!r}")
-    build = samplers[name.removeprefix(_PREFIX)]
+    check_sampler(name)
+    build = optuna_samplers()[name.removeprefix(_PREFIX)]
     try:
         # A study of its own tells whether the sampler can handle several objectives and a conditional space.
         StudyAsker(build(seed=seed), proposer.space, proposer.objectives).ask(0, ())

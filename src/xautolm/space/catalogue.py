@@ -289,4 +289,7 @@ def _cut(spec: ModelSpec, keep_layers: int) -> ModelSpec:
         raise ModelError(
             f"Expected `@k` with k from 1 to {spec.n_layers} for {spec.name!r}; got {keep_layers}. Name fewer layers."
         )
-    return replace(spec, name=f"{spec.name}@{keep_layers}", n_layers=keep_layers, is_cut=True)
+    # The first token of a cut encoder carries nothing: linear probes on it give the majority class, and with full
+    # training it stays behind the mean (design.md, decision 11).
+    poolings = tuple(pooling for pooling in spec.poolings if pooling != "first")
+    return replace(spec, name=f"{spec.name}@{keep_layers}", n_layers=keep_layers, is_cut=True, poolings=poolings)
