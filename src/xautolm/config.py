@@ -187,7 +187,9 @@ def _mistakes(error: ValidationError) -> str:
             message = "is needed"
         elif not str(mistake["msg"]).startswith("Value error"):
             message = f"{message}, got {mistake['input']!r}"
-        lines.append(f"`{where}`: {message}" if where else message)
+        option = where.replace("_", "-")
+        says_where = not where or message.startswith((f"`{where}`", f"`{option}`"))
+        lines.append(message if says_where else f"`{where}`: {message}")
     return "\n".join(lines)
 
 

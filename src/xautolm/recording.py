@@ -104,6 +104,8 @@ class Recorder:
     def begin(self, earlier: Sequence[TrialResult]) -> None:
         """Take over the trials of earlier sittings; bring the store and `model/` up to date with them."""
         self.results = list(earlier)
+        for trial_id in self.folder.checkpoint_sizes().keys() - {result.trial_id for result in earlier}:
+            self.folder.drop_checkpoint(trial_id)  # of a trial that was cut off before it was recorded
         self._remember(earlier)
         best = self.best
         if best is not None and exported_trial(self.folder.model) != best.trial_id:
@@ -174,7 +176,9 @@ class Recorder:
 
     def _prune_checkpoints(self) -> None:
         """Remove dominated checkpoints, then the worst of the front until the rest fits; the best stays."""
-        sizes = self.folder.checkpoint_sizes()
+        # A trial that has just ended may have left its checkpoint and not be recorded yet: leave that alone.
+        recorded = {result.trial_id for result in self.results}
+        sizes = {trial_id: size for trial_id, size in self.folder.checkpoint_sizes().items() if trial_id in recorded}
         front = self.front
         best = pareto.recommend(self.results, self.objectives)
         for trial_id in list(sizes):
