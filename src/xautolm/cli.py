@@ -204,9 +204,7 @@ def _print_run(folder: Path, as_json: bool) -> None:
 def main() -> None:
     """Entry point of the `xautolm` command."""
     try:
-        app(standalone_mode=False)
-    except typer.Exit as exit_:
-        sys.exit(exit_.exit_code)
+        sys.exit(app(standalone_mode=False))  # what `typer.Exit` carried, else None
     except XAutoLMError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(error.exit_code)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -30,7 +30,7 @@ from xautolm.methods.method import Facts
 from xautolm.prior.reference import build_reference_prior, cold_prior
 from xautolm.quantities import parse_size
 from xautolm.recording import Observer
-from xautolm.records import Experience, ModelSpec, Neighbour, Prior, Profile, Task, TrialResult
+from xautolm.records import Experience, ModelSpec, Prior, Profile, Task, TrialResult
 from xautolm.search.plan import FitCheck, Plan, speed_from_measurement
 from xautolm.search.samplers import check_sampler
 from xautolm.space.build import adapt_default, build_space, length_choices
@@ -196,12 +196,6 @@ def task_size(task: Task, lengths: Sequence[int]) -> TaskSize:
     return TaskSize(task.train.n_rows, task.validation.n_rows, len(task.labels), quantiles)
 
 
-def prior_from_dict(value: Mapping[str, Any]) -> Prior:
-    """The prior that `prior.json` keeps."""
-    neighbours = tuple(Neighbour(**neighbour) for neighbour in value["neighbours"])
-    return Prior(value["kind"], value["n_experiences"], value["weight"], value["model"], neighbours)
-
-
 def make_prior(settings: Settings, space: Space, store: ExperienceStore | None, task: Task, profile: Profile) -> Prior:
     """The warm prior from the store, or a cold one; this data's own earlier runs count as distance 0."""
     if settings.prior == "none" or store is None:
@@ -284,14 +278,14 @@ def read_preparation(folder: RunFolder, settings: Settings, task: Task, run_id: 
     """
     saved = folder.read_json("data.json")["profile"]
     profile = Profile(saved["schema"], saved["task"], saved["system_schema"], saved["system"])
-    plan, prior = Plan.from_dict(folder.read_json("space.json")), prior_from_dict(folder.read_json("prior.json"))
+    plan, prior = Plan.from_dict(folder.read_json("space.json")), Prior.from_dict(folder.read_json("prior.json"))
     return Prepared(settings, task, profile, plan, prior, run_id)
 
 
 def write_preparation(folder: RunFolder, prepared: Prepared, summary: DataSummary) -> None:
     """Write what the run rests on: `prior.json`, `data.json`, `space.json`."""
     task, profile = prepared.task, prepared.profile
-    folder.write_json("prior.json", asdict(prepared.prior))
+    folder.write_json("prior.json", prepared.prior.to_dict())
     shares = {str(label): share for label, share in summary.class_shares}
     folder.write_json(
         "data.json",
@@ -324,11 +318,21 @@ def library_versions() -> dict[str, str]:
 
 
 def with_sources(settings: Settings, task: Task) -> Settings:
-    """Settings that repeat the run from any folder: absolute paths, and hashes of what they held."""
+    """Settings that repeat the run from any folder: absolute paths, and hashes of what the data held."""
     fields = {"train": "data", "validation": "valid", "test": "test"}
     paths = {fields[role]: source.path for role, source in task.sources.items()}
     hashes = {role: source.sha256 for role, source in task.sources.items()}
-    return settings.model_copy(update={**paths, "data_sha256": hashes})
+    models = settings.models and tuple(absolute_model(name) for name in settings.models)
+    return settings.model_copy(update={**paths, "models": models, "data_sha256": hashes})
+
+
+def absolute_model(name: str) -> str:
+    """The name of a model with the path of a local folder made absolute; `@k` stays."""
+    base, cut, layers = name.rpartition("@")
+    for folder, suffix in ((name, ""), (base, cut + layers)):
+        if folder and Path(folder).expanduser().is_dir():
+            return str(Path(folder).expanduser().resolve()) + suffix
+    return name
 
 
 def check_sources(settings: Settings) -> None:

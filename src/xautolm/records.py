@@ -359,6 +359,7 @@ class Prior:
         weight: share of the prior in proposals, 1 = full, 0 = cold.
         model: the warm probabilistic model as JSON-able state; None = cold.
         neighbours: the tasks it learned from, nearest first.
+        starts: pipelines that did best on the nearest tasks, to be tried first.
     """
 
     kind: str
@@ -366,6 +367,29 @@ class Prior:
     weight: float
     model: Mapping[str, Any] | None = None
     neighbours: tuple[Neighbour, ...] = ()
+    starts: tuple[Pipeline, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form (`prior.json`)."""
+        return {
+            "kind": self.kind,
+            "n_experiences": self.n_experiences,
+            "weight": self.weight,
+            "model": self.model,
+            "neighbours": [asdict(neighbour) for neighbour in self.neighbours],
+            "starts": [pipeline.to_dict() for pipeline in self.starts],
+        }
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Prior:
+        return cls(
+            kind=value["kind"],
+            n_experiences=value["n_experiences"],
+            weight=value["weight"],
+            model=value["model"],
+            neighbours=tuple(Neighbour(**neighbour) for neighbour in value["neighbours"]),
+            starts=tuple(Pipeline.from_dict(pipeline) for pipeline in value["starts"]),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,22 @@ def test_warm_search_starts_with_the_cheapest_default_and_then_trusts_the_prior(
     assert sum(p.method == "lora" and p.model == "large" for p in later) >= 10
 
 
+def test_warm_search_tries_what_did_best_elsewhere_and_leaves_out_what_does_not_fit(
+    make_proposer: MakeProposer, space: Space
+) -> None:
+    known = [Pipeline(model, "full", space.methods["full"].default) for model in ("small", "large")]
+    prior = replace(warm(space, known[0]), starts=tuple(known))
+
+    def only_small(pipeline: Pipeline, seen: Sequence[TrialResult]) -> Verdict:
+        return Verdict(pipeline.model != "large", "", 1.0, 1.0)
+
+    assert make_proposer(prior=prior).propose(1, ()) == known[0]
+    assert make_proposer(prior=prior).propose(2, ()) == known[1]
+    limited = Proposer(space, prior, (), 0, only_small)
+    assert limited.propose(1, ()) == known[0]
+    assert limited.propose(2, ()).model != "large"
+
+
 def test_prior_without_weight_is_cold(make_proposer: MakeProposer, space: Space) -> None:
     ignored = replace(warm(space, Pipeline("large", "lora", space.methods["lora"].default)), weight=0.0)
     assert [make_proposer(prior=ignored).propose(i, ()) for i in range(8)] == [

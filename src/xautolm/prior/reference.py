@@ -16,6 +16,8 @@ import numpy.typing as npt
 from xautolm.pareto import minimised
 from xautolm.prior.blame import blamed
 from xautolm.prior.model import SearchModel
+from xautolm.prior.portfolio import SIZE as PORTFOLIO_SIZE
+from xautolm.prior.portfolio import portfolio
 from xautolm.prior.similarity import DistanceOptions, distances, is_same_data
 from xautolm.records import Experience, Neighbour, Objective, Prior, Profile
 from xautolm.space.params import Space
@@ -39,6 +41,7 @@ class ReferenceOptions:
         negative_mass: learning rates of all failures sum to at most this (published limit L- = -1).
         max_positive_alpha: largest rate of one success (published fixed rate): a few cannot decide alone.
         max_negative_alpha: largest rate of one failure (published fixed rate).
+        n_starts: pipelines of the nearest tasks that are tried first (published 0).
         default_share: weight that the cold model gives to known-good values before it is warmed (published 0).
     """
 
@@ -52,6 +55,7 @@ class ReferenceOptions:
     negative_mass: float = 1.0
     max_positive_alpha: float = 0.05
     max_negative_alpha: float = 0.02
+    n_starts: int = PORTFOLIO_SIZE
     default_share: float = 0.5
 
 
@@ -105,7 +109,9 @@ def build_reference_prior(
             used.append(item)
     if not used:
         return cold_prior()
-    return Prior("reference", len(used), 1.0, model.to_dict(), _neighbours(used))
+    successes = [(item.experience, item.distance) for item in used if item.is_positive]
+    starts = portfolio(space, successes, options.objectives[0], options.n_starts)
+    return Prior("reference", len(used), 1.0, model.to_dict(), _neighbours(used), starts)
 
 
 def _gather(

@@ -87,8 +87,11 @@ class Proposer:
             if not space.contains(default):
                 raise ValueError(f"`defaults` must be points of the space, got {default.to_dict()!r}")
         starts = cheapest_first(defaults, fits)
-        # With experience one safe start gives a working model early; the prior knows better what follows.
-        self._starts = starts[:1] if is_warm else starts
+        if is_warm:
+            # One safe start gives a working model early; then what did best on the nearest tasks.
+            known = [start for start in prior.starts if space.contains(start) and fits(start, ()).fits]
+            starts = list({start.key: start for start in [*starts[:1], *known]}.values())
+        self._starts = starts
         self._learned: list[TrialResult] = []
         self._model = self._prior
 
