@@ -148,7 +148,7 @@ def test_predict_file_reads_the_training_columns_and_keeps_all_others(model, tmp
 def test_predict_file_refuses_what_it_cannot_read(model, tmp_path):
     folder, _ = model
     (tmp_path / "new.csv").write_text("body,subject\na,b\n")
-    with pytest.raises(DataError, match="column `title`.*found `body`, `subject`"):
+    with pytest.raises(DataError, match=r"column `title`.*found `body`, `subject`"):
         predict_file(folder, tmp_path / "new.csv", tmp_path / "out.csv", device="cpu", n_threads=1)
     with pytest.raises(ModelError, match="expected a model folder"):
         predict_file(tmp_path, tmp_path / "new.csv", tmp_path / "out.csv", device="cpu", n_threads=1)

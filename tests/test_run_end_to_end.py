@@ -2,17 +2,15 @@
 
 import csv
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
+from command_line import start, xautolm
 from conftest import opinion
 
 from xautolm import AutoLM, registry
@@ -27,15 +25,6 @@ from xautolm.search.samplers import make_search
 
 # A run starts a worker (4-7 s, more on a busy machine); trials take a fraction of a second.
 pytestmark = pytest.mark.timeout(240)
-
-
-def xautolm(*args, cwd, store, check=True):
-    """Runs the command; returns the completed process."""
-    command = [sys.executable, "-m", "xautolm.cli", *map(str, args)]
-    environment = {**os.environ, "XAUTOLM_STORE": store}
-    ended = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
-    assert not check or ended.returncode == 0, ended.stderr
-    return ended
 
 
 def read_json(path):
@@ -282,8 +271,8 @@ def test_integer_labels_and_pairs_through_the_python_interface(tiny_bert, tmp_pa
 
 
 def test_boolean_labels_and_given_splits_come_back_in_their_type(tiny_distilbert, tmp_path, own_store):
-    for name, start, n in (("train", 0, 60), ("valid", 100, 20), ("test", 200, 20)):
-        lines = [{"text": opinion(i, positive=bool(i % 2)), "label": bool(i % 2)} for i in range(start, start + n)]
+    for name, begin, n in (("train", 0, 60), ("valid", 100, 20), ("test", 200, 20)):
+        lines = [{"text": opinion(i, positive=bool(i % 2)), "label": bool(i % 2)} for i in range(begin, begin + n)]
         (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, lines)))
     options = ("--models", tiny_distilbert, "--methods", "head", "--budget", "1trials", "--out", "run")
     files = ("train.jsonl", "--valid", "valid.jsonl", "--test", "test.jsonl")
@@ -295,14 +284,6 @@ def test_boolean_labels_and_given_splits_come_back_in_their_type(tiny_distilbert
     assert {type(row["prediction"]) for row in predicted} == {bool}
     accuracy = sum(row["prediction"] == row["label"] for row in predicted) / 20
     assert accuracy == pytest.approx(read_json(tmp_path / "run" / "run.json")["test"]["accuracy"])
-
-
-def start(*args, cwd, store):
-    command = [sys.executable, "-m", "xautolm.cli", *map(str, args)]
-    environment = {**os.environ, "XAUTOLM_STORE": store}
-    return subprocess.Popen(
-        command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
 
 
 def wait_for_trials(process, journal, n_trials):
