@@ -43,7 +43,7 @@ def first(tmp_path_factory, tiny_bert, opinions, store):
     cwd = tmp_path_factory.mktemp("first")
     shutil.copytree(tiny_bert, cwd / "tiny-bert")
     shutil.copy(opinions, cwd)
-    options = ("--models", "./tiny-bert", "--budget", "7trials", "--workers", "1", "--json")
+    options = ("--models", "./tiny-bert", "--budget", "7trials", "--workers", "1", "--threads", "1", "--json")
     ended = xautolm("fit", "opinions.csv", *options, "--out", "run", cwd=cwd, store=store)
     return cwd / "run", ended
 
@@ -91,7 +91,7 @@ def test_every_line_of_the_journal_has_the_fields_of_the_contract(first):
         }
         assert trial["status"] == "ok"
         assert trial["error"] is None
-        assert 0 < trial["cost"]["time_s"] < 30
+        assert trial["cost"]["time_s"] > trial["cost"]["train_s"] > 0
         assert 1 <= len(trial["curve"]) <= 8
         assert 0 <= trial["scores"]["f1"] <= 1
         assert trial["pipeline"]["model"] == "tiny-bert"

@@ -76,9 +76,9 @@ def predict_with_model(spec: Mapping[str, Any], folder: JobFolder) -> dict[str, 
     with torch.inference_mode():
         for start in range(0, len(order), _BATCH):
             chosen = order[start : start + _BATCH]
-            second = [pairs[i] for i in chosen] if pairs else None
-            inputs = tokenizer([texts[i] for i in chosen], second, truncation=True, padding=True, return_tensors="pt")
-            inputs = _with_a_token_per_row(inputs, tokenizer.pad_token_id).to(device)
+            # Row by row, as `transformers.pipeline` does: it takes an empty second text for none, a batch does not.
+            encoded = [tokenizer(texts[i], (pairs[i] or None) if pairs else None, truncation=True) for i in chosen]
+            inputs = tokenizer.pad(encoded, return_tensors="pt").to(device)
             logits[chosen] = model(**inputs).logits.float().cpu().numpy()
             folder.report(stage="predict", done=min(start + _BATCH, len(order)), total=len(order))
     np.save(folder.path / "probabilities.npy", softmax(logits))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -38,6 +39,7 @@ class RunFolder:
                     f"another process is working in `{path}`; wait until it ends or stop it, then try again"
                 ) from None
         self.journal: Journal | None = None
+        self._new_parents: list[Path] = []
 
     @classmethod
     def create(cls, path: Path) -> Self:
@@ -47,11 +49,14 @@ class RunFolder:
             RunFolderError: the folder holds something already, or cannot be made.
         """
         check_new(path)
+        parents = [parent for parent in path.absolute().parents if not parent.exists()]
         try:
             path.mkdir(parents=True, exist_ok=True)
-            return cls(path)
+            folder = cls(path)
         except OSError as error:
             raise RunFolderError(_cannot_write(path, error)) from None
+        folder._new_parents = parents
+        return folder
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -62,9 +67,11 @@ class RunFolder:
         """
         check_is_run(path)
         try:
-            return cls(path)
+            folder = cls(path)
         except OSError as error:
             raise RunFolderError(_cannot_write(path, error)) from None
+        folder._remove_leftovers()
+        return folder
 
     @property
     def work(self) -> Path:
@@ -127,6 +134,16 @@ class RunFolder:
         """Undo `create`: nothing is left of a run that could not begin."""
         self.close()
         shutil.rmtree(self.path, ignore_errors=True)
+        with contextlib.suppress(OSError):  # somebody else uses it by now
+            for parent in self._new_parents:
+                parent.rmdir()
+
+    def _remove_leftovers(self) -> None:
+        """Remove what a killed process was writing: temporary files (`write_atomic`) and half-built models."""
+        for path in self.path.glob(".*.tmp"):
+            path.unlink(missing_ok=True)
+        for path in self.path.glob(f".{self.model.name}-*"):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def check_is_run(path: Path) -> None:
