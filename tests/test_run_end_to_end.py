@@ -270,15 +270,16 @@ def test_integer_labels_and_pairs_through_the_python_interface(tiny_bert, tmp_pa
     assert AutoLM.load(tmp_path / "run").facts.best == report.facts.best
 
 
-def test_boolean_labels_and_given_splits_come_back_in_their_type(tiny_distilbert, tmp_path, own_store):
+def test_boolean_labels_given_splits_and_a_refit(tiny_distilbert, tmp_path, own_store):
     for name, begin, n in (("train", 0, 60), ("valid", 100, 20), ("test", 200, 20)):
         lines = [{"text": opinion(i, positive=bool(i % 2)), "label": bool(i % 2)} for i in range(begin, begin + n)]
         (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    options = ("--models", tiny_distilbert, "--methods", "head", "--budget", "1trials", "--out", "run")
+    options = ("--models", tiny_distilbert, "--methods", "head", "--budget", "1trials", "--out", "run", "--refit")
     files = ("train.jsonl", "--valid", "valid.jsonl", "--test", "test.jsonl")
     ended = xautolm("fit", *files, *options, cwd=tmp_path, store=own_store)
     assert "60 train, 20 validation, 20 test rows" in ended.stderr
     assert "Recommended: trial 0" in ended.stdout
+    assert read_json(tmp_path / "run" / "run.json")["refit"]["n_rows"] == 80
     xautolm("predict", "run", "test.jsonl", "-o", "out.jsonl", cwd=tmp_path, store=own_store)
     predicted = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert {type(row["prediction"]) for row in predicted} == {bool}

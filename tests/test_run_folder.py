@@ -41,8 +41,8 @@ def test_one_process_at_a_time(run):
     folder = RunFolder.open(run)
     with pytest.raises(RunFolderError, match="another process is working"):
         RunFolder.open(run)
-    code = f"from pathlib import Path; from xautolm.experience.run_folder import RunFolder; RunFolder.open(Path({str(run)!r}))"
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    code = "import sys, pathlib, xautolm.experience.run_folder as f; f.RunFolder.open(pathlib.Path(sys.argv[1]))"
+    ended = subprocess.run([sys.executable, "-c", code, str(run)], capture_output=True, text=True, check=False)
     assert "another process is working" in ended.stderr
     folder.close()
     RunFolder.open(run).close()
@@ -81,6 +81,8 @@ def test_new_means_new_or_empty(run, tmp_path):
     (run / "run.json").unlink()
     with pytest.raises(RunFolderError, match="new or empty folder"):
         check_new(run)
+    (run / ".lock").touch()  # of a run that was killed before it had begun
+    check_new(run)
     (tmp_path / "empty").mkdir()
     check_new(tmp_path / "empty")
     check_new(tmp_path / "a" / "b")

@@ -21,7 +21,8 @@ from xautolm.methods.classifier import head_parameters, load_classifier, load_tr
 from xautolm.space.catalogue import read_model
 
 TEXTS = ["good film", "", "bad " * 40, "the plot was ugly and SAD!", " \t\n", "zebra", "happy today", "Größe 漢字 🙂"]
-PAIRS = ["nice", "poor " * 40, "", "train", "", "x", "good", "the"]
+# No empty second texts: training drops such rows, and prediction reads them as `transformers.pipeline` does.
+PAIRS = ["nice", "poor " * 40, "bad", "train", "was", "x", "good", "the"]
 
 
 @pytest.fixture

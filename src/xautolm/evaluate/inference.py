@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import nn
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, BatchEncoding
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from xautolm import registry
 from xautolm.evaluate.job_folder import JobFolder
@@ -76,8 +76,7 @@ def predict_with_model(spec: Mapping[str, Any], folder: JobFolder) -> dict[str, 
     with torch.inference_mode():
         for start in range(0, len(order), _BATCH):
             chosen = order[start : start + _BATCH]
-            # Row by row, as `transformers.pipeline` does: it takes an empty second text for none, a batch does not.
-            encoded = [tokenizer(texts[i], (pairs[i] or None) if pairs else None, truncation=True) for i in chosen]
+            encoded = [_encode(tokenizer, texts[i], pairs[i] if pairs else None) for i in chosen]
             inputs = tokenizer.pad(encoded, return_tensors="pt").to(device)
             logits[chosen] = model(**inputs).logits.float().cpu().numpy()
             folder.report(stage="predict", done=min(start + _BATCH, len(order)), total=len(order))
@@ -85,11 +84,12 @@ def predict_with_model(spec: Mapping[str, Any], folder: JobFolder) -> dict[str, 
     return {"labels": [model.config.id2label[i] for i in range(model.config.num_labels)]}
 
 
-def _with_a_token_per_row(inputs: BatchEncoding, pad_id: int) -> BatchEncoding:
-    """Let rows without a token read one padding token: decoders' tokenizers add none to an empty text."""
-    if inputs["input_ids"].shape[1] == 0:
-        ids = torch.full((len(inputs["input_ids"]), 1), pad_id)
-        inputs = BatchEncoding({"input_ids": ids, "attention_mask": torch.zeros_like(ids)})
-    mask = inputs["attention_mask"]
-    mask[mask.sum(1) == 0, 0] = 1
-    return inputs
+def _encode(tokenizer: Any, text: str, pair: str | None) -> Any:
+    """One row as `transformers.pipeline` encodes it; a batch would read an empty second text differently.
+
+    Decoders' tokenizers make no token of an empty text: such a row reads one padding token.
+    """
+    encoded = tokenizer(text, pair or None, truncation=True)
+    if not encoded["input_ids"]:
+        encoded["input_ids"], encoded["attention_mask"] = [tokenizer.pad_token_id], [1]
+    return encoded

@@ -169,8 +169,7 @@ def check_new(path: Path) -> None:
         raise RunFolderError(
             f"`{path}` already holds a run; give another `--out`, or continue it with `xautolm resume {path}`"
         )
-    leftovers = {".lock", "config.yaml"}  # of a run that was killed before it had begun
-    if path.exists() and (not path.is_dir() or {entry.name for entry in path.iterdir()} - leftovers):
+    if path.exists() and not (path.is_dir() and _holds_nothing(path)):
         raise RunFolderError(
             f"expected `{path}` to be a new or empty folder, but it holds something; give another `--out`"
         )
@@ -179,6 +178,12 @@ def check_new(path: Path) -> None:
         parent = parent.parent
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
         raise RunFolderError(f"no permission to write to `{parent}`; give another `--out`")
+
+
+def _holds_nothing(path: Path) -> bool:
+    """Whether a folder is empty, or has only what a run leaves that was killed before it had begun."""
+    names = {entry.name for entry in path.iterdir() if not entry.name.endswith(".tmp")}
+    return not names or (".lock" in names and names <= {".lock", "config.yaml"})
 
 
 def _cannot_write(path: Path, error: OSError) -> str:
