@@ -133,7 +133,7 @@ class CrossEntropy:
         logits = outputs["logits"].float()
         loss = nn.functional.cross_entropy(logits, labels, weight=self._weights)
         if not bool(torch.isfinite(loss)):
-            raise DivergedError(f"the training loss became {float(loss)}")
+            raise DivergedError(f"the training loss became {loss.item()}")
         return loss
 
 
