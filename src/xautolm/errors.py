@@ -8,7 +8,7 @@ XAutoLMError                 base of all; the command line exits with `exit_code
 +-- RunFolderError    (2)    a run folder is missing, in use, damaged or already there
 +-- StoreError        (1)    the experience store cannot be read or written
 +-- RunError          (1)    the run ended without a working pipeline
-+-- WorkerError       (1)    the worker process could not be started
++-- WorkerError       (1)    a worker process or one of its jobs failed
 """
 
 from __future__ import annotations
@@ -57,4 +57,12 @@ class RunError(XAutoLMError):
 
 
 class WorkerError(XAutoLMError):
-    """The worker process could not be started."""
+    """A worker process could not be started, or a job other than a trial failed in it.
+
+    Attributes:
+        reason: what went wrong, without where to read more.
+    """
+
+    def __init__(self, message: str, *, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason or message

@@ -95,9 +95,18 @@ def export_trial(
         }
         (fresh / INFO_FILE).write_text(json.dumps(info, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         (fresh / "README.md").write_text(model_card(result, model, context), encoding="utf-8")
+        _open_to_the_group(fresh)
         swap_folder(fresh, target)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _open_to_the_group(folder: Path) -> None:
+    """Give files the rights that new files get here; the weights are written for their owner only."""
+    mask = os.umask(0)
+    os.umask(mask)
+    for file in folder.iterdir():
+        file.chmod(0o666 & ~mask)
 
 
 def exported_trial(target: Path) -> int | None:

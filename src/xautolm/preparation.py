@@ -17,7 +17,7 @@ from xautolm.config import Settings, settings_to_yaml
 from xautolm.data.fingerprint import file_sha256
 from xautolm.data.load import load_task
 from xautolm.data.summary import DataSummary, summarise, summary_lines, token_lengths
-from xautolm.errors import RunFolderError, StoreError, UsageError
+from xautolm.errors import ModelError, RunFolderError, StoreError, UsageError, WorkerError
 from xautolm.evaluate.isolate import WorkerServer
 from xautolm.experience.journal import write_atomic
 from xautolm.experience.location import default_store_url, parse_store_url
@@ -42,6 +42,7 @@ from xautolm.space.params import Dropped, Space
 _LIBRARIES = ("xautolm", "torch", "transformers", "peft", "optuna", "scikit-learn", "numpy")
 _MEMORY_SHARE = 0.8
 _OVERHEAD = 1.3
+_MEASURE_LIMIT_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +256,14 @@ def measure_speed(
 ) -> Speed:
     """Time a few training steps of the first model, with the threads that a trial gets."""
     context = TrialContext(folder.path, {}, limits.time_s, limits.memory_mib, 0)
-    measured = LocalBackend(server, slots, context).run_job("measure", {"model": asdict(models[0])}, time_limit_s=120)
+    backend = LocalBackend(server, slots, context)
+    try:
+        measured = backend.run_job("measure", {"model": asdict(models[0])}, time_limit_s=_MEASURE_LIMIT_S)
+    except WorkerError as error:
+        raise ModelError(
+            f"expected a model that can be loaded and trained, but `{models[0].name}` failed: {error.reason}; "
+            "repair its folder or leave it out with `--models`"
+        ) from error
     shutil.rmtree(measured["folder"], ignore_errors=True)
     n_rows, n_tokens = measured["batch_size"], measured["n_tokens"]
     workload = Workload(models[0].n_params, models[0].n_layers, True, 1.0, n_rows, n_tokens, 1.0)

@@ -74,7 +74,11 @@ def hostile_run(trial, text):
         trial(2, model=text, error=(text, text)),
     ]
     extras = {
-        "space": {"models": [{"name": text}], "methods": [{"method": text}], "dropped": [{"what": text, "reason": text}]},
+        "space": {
+            "models": [{"name": text}],
+            "methods": [{"method": text}],
+            "dropped": [{"what": text, "reason": text}],
+        },
         "prior": {"kind": text, "n_experiences": 3, "neighbours": [{"dataset_id": text, "distance": 0.1}]},
         "data": {
             "dataset_id": text,

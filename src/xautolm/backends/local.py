@@ -196,7 +196,7 @@ class LocalBackend:
         if outcome.result is None or outcome.result["status"] != "ok":
             shutil.rmtree(folder, ignore_errors=True)
             reason = outcome.detail or (outcome.result or {})["error"]["message"]
-            raise WorkerError(f"the job `{name}` failed: {reason}; details are in {log}")
+            raise WorkerError(f"the job `{name}` failed: {reason}; details are in {log}", reason=reason)
         return {**outcome.result, "folder": str(folder), "elapsed_s": outcome.elapsed_s}
 
     def checkpoint(self, trial_id: int) -> Path:
