@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import random
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from pytest_socket import enable_socket, socket_allow_hosts
-from tiny_models import BAD, GOOD, NEUTRAL, write_bert, write_distilbert, write_gpt2
+from sentences import opinion
+from tiny_models import write_bert, write_distilbert, write_gpt2
 
 # Set before anything imports the libraries that read them.
 os.environ |= {
@@ -53,14 +53,6 @@ def tiny_distilbert(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random two-layer GPT-2 without a padding token."""
     return write_gpt2(tmp_path_factory.mktemp("models") / "tiny-gpt2")
-
-
-def opinion(index: int, *, positive: bool) -> str:
-    """A distinct sentence whose class shows in two of its words."""
-    rng = random.Random(index)
-    words = rng.sample(GOOD if positive else BAD, 2) + rng.choices(NEUTRAL, k=5)
-    rng.shuffle(words)
-    return " ".join([*words, str(index)])
 
 
 @pytest.fixture(scope="session")

@@ -162,7 +162,10 @@ def test_gzipped_latin_1_is_unpacked_in_the_advice(tmp_path):
     assert "zcat" in refused(data)
 
 
-@pytest.mark.parametrize("content", [b"no gzip at all", gzip.compress(b"text,label\n" * 50)[:-12]])
+TRUNCATED = gzip.compress(b"text,label\n" * 50, mtime=0)[:-12]
+
+
+@pytest.mark.parametrize("content", [b"no gzip at all", TRUNCATED], ids=["no gzip", "truncated"])
 def test_damaged_gzip(tmp_path, content):
     assert "is not a complete gzip file" in refused(write(tmp_path / "x.csv.gz", content))
 

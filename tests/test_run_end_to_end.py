@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 from command_line import start, xautolm
-from conftest import opinion
+from sentences import opinion
 
 from xautolm import AutoLM, registry
 from xautolm.config import make_settings
