@@ -172,7 +172,7 @@ def test_a_side_job_that_fails_says_why_and_where_to_look(backend, server, monke
     ("cores", "devices", "n_params", "workers", "threads", "expected"),
     [
         (2, ["cpu"], 22_000_000, None, None, (("cpu", "cpu"), 1)),
-        (2, ["cpu"], 22_000_000, 1, None, (("cpu",), 2)),
+        (2, ["cpu"], 22_000_000, 1, None, (("cpu",), 1)),
         (8, ["cpu"], 22_000_000, None, 4, (("cpu", "cpu"), 4)),
         (8, ["cpu"], 22_000_000, 3, 2, (("cpu",) * 3, 2)),
         (8, ["cpu"], 400_000_000, None, None, (("cpu",), 8)),

@@ -73,13 +73,15 @@ def choose_slots(
 
     >>> choose_slots(4, ["cpu"], 22_000_000, workers=None, threads=None).devices
     ('cpu', 'cpu', 'cpu', 'cpu')
+    >>> choose_slots(4, ["cpu"], 22_000_000, workers=1, threads=None).n_threads
+    1
     >>> choose_slots(4, ["cpu"], 400_000_000, workers=None, threads=None).n_threads
     4
     """
     is_cpu = devices[0] == "cpu"
     small = largest_model < 150_000_000
     n_slots = workers or ((max(1, n_cores // (threads or 1)) if small else 1) if is_cpu else len(devices))
-    n_threads = threads or max(1, n_cores // n_slots)
+    n_threads = threads or (1 if is_cpu and small else max(1, n_cores // n_slots))
     return Slots(devices=tuple(devices[i % len(devices)] for i in range(n_slots)), n_threads=n_threads)
 
 

@@ -105,6 +105,7 @@ def worker_environment() -> dict[str, str]:
     Arrow's allocator would start a thread as soon as it is imported, which makes the server unfit to fork.
     """
     limits = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    limits["OMP_WAIT_POLICY"] = "PASSIVE"  # threads that spin while they wait bring a busy machine to a halt
     fixed = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
     arrow = {"JE_ARROW_MALLOC_CONF": "background_thread:false"}
     quiet = {"TRANSFORMERS_VERBOSITY": "error", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "WANDB_DISABLED": "true"}
