@@ -39,13 +39,13 @@ def fit_head(
             seconds[split] = time.monotonic() - began
         (target / "seconds.json").write_text(json.dumps(seconds))
 
-    entry, _, is_new = cache_entry(Path(spec["cache"]), key, build)
-    seconds = json.loads((entry / "seconds.json").read_text())
+    entry = cache_entry(Path(spec["cache"]), key, build)
+    seconds = json.loads((entry.folder / "seconds.json").read_text())
     share = len(data.train_rows) / max(len(data.labels["train"]), 1)
     # The pipeline alone would encode only its own rows; what this trial spent beyond that is not its cost.
     alone_s = seconds["train"] * share + seconds["validation"]
-    cached_s = alone_s - (sum(seconds.values()) if is_new else 0.0)
-    features = {split: np.load(entry / f"{split}.npy") for split in ("train", "validation")}
+    cached_s = alone_s - (sum(seconds.values()) if entry.is_new else 0.0) - entry.waited_s
+    features = {split: np.load(entry.folder / f"{split}.npy") for split in ("train", "validation")}
     started = time.monotonic()
     folder.report(stage="train", epoch=0.0, n_epochs=1.0)
     labels = np.asarray(data.labels["train"])[data.train_rows]

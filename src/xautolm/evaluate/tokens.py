@@ -24,25 +24,41 @@ if os.name == "posix":
     import fcntl
 
 
-def cache_entry(cache: Path, key: str, build: Callable[[Path], None]) -> tuple[Path, float, bool]:
-    """Return the folder of a cache entry, building it when it is missing.
+@dataclass(frozen=True, slots=True)
+class CacheEntry:
+    """A piece of cached work.
+
+    Attributes:
+        folder: where it is.
+        seconds: what building it took, then or now.
+        is_new: whether it was built now.
+        waited_s: seconds spent waiting for another trial that was building it; they are nobody's cost.
+    """
+
+    folder: Path
+    seconds: float
+    is_new: bool
+    waited_s: float
+
+
+def cache_entry(cache: Path, key: str, build: Callable[[Path], None]) -> CacheEntry:
+    """Return a cache entry, building it when it is missing.
 
     Args:
         cache: folder of all entries.
         key: what the entry depends on.
         build: fills the empty folder that it is given.
-
-    Returns:
-        The entry's folder, the seconds that building took (then or now), and whether it was built now.
     """
+    asked = time.monotonic()
     cache.mkdir(parents=True, exist_ok=True)
     folder = cache / hashlib.sha256(key.encode()).hexdigest()[:20]
     with (cache / f"{folder.name}.lock").open("w") as lock:
         if os.name == "posix":
             fcntl.flock(lock, fcntl.LOCK_EX)
+        waited_s = time.monotonic() - asked
         meta = folder / "entry.json"
         if meta.exists():
-            return folder, float(json.loads(meta.read_text())["seconds"]), False
+            return CacheEntry(folder, float(json.loads(meta.read_text())["seconds"]), False, waited_s)
         partial = cache / f"{folder.name}.partial"
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
@@ -51,7 +67,7 @@ def cache_entry(cache: Path, key: str, build: Callable[[Path], None]) -> tuple[P
         seconds = time.monotonic() - started
         (partial / "entry.json").write_text(json.dumps({"key": key, "seconds": seconds}))
         os.replace(partial, folder)
-        return folder, seconds, True
+        return CacheEntry(folder, seconds, True, waited_s)
 
 
 @dataclass(frozen=True, slots=True)

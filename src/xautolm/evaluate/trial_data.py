@@ -34,7 +34,7 @@ class TrialData:
         labels: split name -> label index of every row.
         tokens: split name -> tokenised rows.
         train_rows: rows of train that this pipeline uses.
-        cached_s: seconds that caches saved, scaled to the rows in use.
+        cached_s: seconds that caches saved, scaled to the rows in use, less those spent waiting for them.
     """
 
     labels: Mapping[str, Sequence[int]]
@@ -61,9 +61,10 @@ def prepare_data(spec: Mapping[str, Any], model: ModelSpec, params: Mapping[str,
             rows = json.loads((source / f"{split}.json").read_text())
             tokenise(tokenizer, rows["texts"], rows["pairs"], int(params["max_length"]), target)
 
-        entry, seconds, is_new = cache_entry(Path(spec["cache"]), key, build)
-        cached_s += 0.0 if is_new else seconds * (fraction if split == "train" else 1.0)
-        tokens[split] = load_rows(entry)
+        entry = cache_entry(Path(spec["cache"]), key, build)
+        saved_s = 0.0 if entry.is_new else entry.seconds * (fraction if split == "train" else 1.0)
+        cached_s += saved_s - entry.waited_s
+        tokens[split] = load_rows(entry.folder)
     return TrialData(
         labels={split: labels[split] for split in ("train", "validation")},
         tokens=tokens,
