@@ -63,18 +63,33 @@ class DataSource:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """An accepted answer to a question.
+
+    Attributes:
+        text: the answer.
+        start: its first character in the context; None when it is not a span of it.
+    """
+
+    text: str
+    start: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Split:
     """Rows of one split, column-wise; all tuples have length n_rows.
 
     Attributes:
-        texts: first (or only) text of each row.
-        pairs: second text of each row, None for single-text tasks.
-        labels: index of each row's label in `Task.labels`.
+        texts: first (or only) text of each row; the question in question answering.
+        pairs: second text of each row, None for single-text tasks; the context in question answering.
+        labels: index of each row's label in `Task.labels`; empty where rows have answers.
+        answers: accepted answers of each row, the main one first; None for tasks with labels.
     """
 
     texts: tuple[str, ...]
     pairs: tuple[str, ...] | None
     labels: tuple[int, ...]
+    answers: tuple[tuple[Answer, ...], ...] | None = None
 
     @property
     def n_rows(self) -> int:
@@ -124,6 +139,7 @@ class Profile:
         system_schema: version of the system features, e.g. `system/1`.
         system: name -> value.
         semantic: mean text embedding, None when not computed.
+        system_name: processor and GPU in words, for people; empty when unknown.
     """
 
     schema: str
@@ -131,6 +147,7 @@ class Profile:
     system_schema: str
     system: Mapping[str, float]
     semantic: tuple[float, ...] | None = None
+    system_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,12 +358,17 @@ class Experience:
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """A past task that the prior drew on: its distance and how many of its experiences counted."""
+    """A past task that the prior drew on: its distance and how many of its experiences counted.
+
+    Attributes:
+        groups: the parts of the distance (`task`, `semantic`, `system`), before weighting, where they are known.
+    """
 
     dataset_id: str
     distance: float
     n_positive: int
     n_negative: int
+    groups: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,33 +1,16 @@
-"""The command line: parse, call, print. Results go to stdout, everything else to stderr.
-
-Exit codes: 0 done; 1 the run found no working pipeline or failed; 2 wrong usage or bad input (nothing written); 130
-interrupted (everything finished so far is kept).
-"""
+"""`fit` and `resume`: run a search with a live view."""
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from xautolm.errors import UsageError, XAutoLMError
-
-EXIT_INTERRUPTED = 130
-#: click's `UsageError`, wherever this version of typer keeps click.
-_WrongUsage: Any = typer.BadParameter.__base__
-
-app = typer.Typer(
-    add_completion=False,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    help="AutoML for fine-tuning language models: picks the model, the method and the hyperparameters together.",
-)
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, everything else on stderr.")]
+from xautolm.cli.app import EXIT_INTERRUPTED, Json, app
+from xautolm.cli.results import print_run
+from xautolm.errors import UsageError
 
 
 @app.command()
@@ -129,37 +112,6 @@ def resume(folder: Annotated[Path, typer.Argument(help="Run folder.")], as_json:
     _search(lambda view, stop: run.resume(folder, observer=view, should_stop=stop), settings, as_json)
 
 
-@app.command()
-def report(folder: Annotated[Path, typer.Argument(help="Run folder.")], as_json: Json = False) -> None:
-    """Show what a run found, and write its report.html anew."""
-    from xautolm.report.folder import read_run
-    from xautolm.report.html import write_html
-    from xautolm.report.summary import summarise
-
-    summary = summarise(read_run(folder))
-    write_html(summary)
-    _print_run(folder, as_json)
-
-
-@app.command()
-def predict(
-    model: Annotated[Path, typer.Argument(help="Exported model folder, or its run folder.")],
-    data: Annotated[Path, typer.Argument(help="File with the text columns of the training data.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="File to write: csv, tsv, jsonl, parquet.")],
-    device: Annotated[str, typer.Option(help="cpu or cuda:N.")] = "cpu",
-    as_json: Json = False,
-) -> None:
-    """Label every row of a file: adds `prediction` and one `prob_<label>` per label."""
-    from xautolm.export import predict_file
-    from xautolm.metafeatures.machine import usable_cores
-
-    n_rows = predict_file(model, data, output, device=device, n_threads=usable_cores())
-    if as_json:
-        print(json.dumps({"n_rows": n_rows, "output": str(output)}))
-    else:
-        print(f"{n_rows} rows labelled in {output}")
-
-
 def _roles(values: list[str] | None) -> dict[str, str] | None:
     if not values:
         return None
@@ -184,36 +136,6 @@ def _search(search: Any, settings: Any, as_json: bool) -> None:
     ) as stop:
         with LiveView(console, settings.parsed_budget, settings.parsed_objectives) as view:
             found = search(view, stop.is_requested)
-        _print_run(Path(found.folder), as_json)
+        print_run(Path(found.folder), as_json)
         if stop.is_requested():
             raise typer.Exit(EXIT_INTERRUPTED)
-
-
-def _print_run(folder: Path, as_json: bool) -> None:
-    from xautolm.report.folder import read_run
-    from xautolm.report.summary import summarise
-    from xautolm.report.text import print_summary
-
-    found = read_run(folder)
-    if as_json:
-        print(json.dumps({**found.run, "folder": str(folder)}))
-    else:
-        print_summary(summarise(found), Console())
-
-
-def main() -> None:
-    """Entry point of the `xautolm` command."""
-    try:
-        sys.exit(app(standalone_mode=False))  # what `typer.Exit` carried, else None
-    except XAutoLMError as error:
-        sys.stderr.write(f"error: {error}\n")
-        sys.exit(error.exit_code)
-    except _WrongUsage as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except typer.Abort:
-        sys.exit(EXIT_INTERRUPTED)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,8 @@
+"""The `xautolm` command: one module per group of commands, registered by being imported here."""
+
+from __future__ import annotations
+
+from xautolm.cli import results, search
+from xautolm.cli.app import EXIT_INTERRUPTED, app, main
+
+__all__ = ["EXIT_INTERRUPTED", "app", "main", "results", "search"]

@@ -1,0 +1,5 @@
+"""`python -m xautolm.cli`."""
+
+from xautolm.cli import main
+
+main()

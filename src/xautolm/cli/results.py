@@ -1,0 +1,56 @@
+"""`report` and `predict`: what a run left."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from xautolm.cli.app import Json, app
+
+
+@app.command()
+def report(folder: Annotated[Path, typer.Argument(help="Run folder.")], as_json: Json = False) -> None:
+    """Show what a run found, and write its report.html anew."""
+    from xautolm.report.folder import read_run
+    from xautolm.report.html import write_html
+    from xautolm.report.summary import summarise
+
+    summary = summarise(read_run(folder))
+    write_html(summary)
+    print_run(folder, as_json)
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(help="Exported model folder, or its run folder.")],
+    data: Annotated[Path, typer.Argument(help="File with the text columns of the training data.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="File to write: csv, tsv, jsonl, parquet.")],
+    device: Annotated[str, typer.Option(help="cpu or cuda:N.")] = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Label every row of a file: adds `prediction` and one `prob_<label>` per label."""
+    from xautolm.export import predict_file
+    from xautolm.metafeatures.machine import usable_cores
+
+    n_rows = predict_file(model, data, output, device=device, n_threads=usable_cores())
+    if as_json:
+        print(json.dumps({"n_rows": n_rows, "output": str(output)}))
+    else:
+        print(f"{n_rows} rows labelled in {output}")
+
+
+def print_run(folder: Path, as_json: bool) -> None:
+    """Print what a run found, as text or as its `run.json`."""
+    from xautolm.report.folder import read_run
+    from xautolm.report.summary import summarise
+    from xautolm.report.text import print_summary
+
+    found = read_run(folder)
+    if as_json:
+        print(json.dumps({**found.run, "folder": str(folder)}))
+    else:
+        print_summary(summarise(found), Console())
