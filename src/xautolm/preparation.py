@@ -94,6 +94,9 @@ class Prepared:
             model_revision=self.plan.space.models[result.pipeline.model].revision,
             source="machine",
             created_at=result.finished_at,
+            kind=self.task.kind,
+            time_limit_s=self.plan.limits.time_s,
+            memory_limit_mib=self.plan.limits.memory_mib,
         )
 
 

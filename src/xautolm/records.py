@@ -340,6 +340,8 @@ class Experience:
         source: `machine` (this machine's own run), `import` or `starter`.
         created_at: UTC, ISO 8601.
         kind: task kind, as in `Task.kind`; experiences of one kind teach only that kind.
+        time_limit_s: wall-clock limit that the trial had; None when unknown.
+        memory_limit_mib: memory limit that the trial had, of the device on a GPU; None when unknown.
     """
 
     run_id: str
@@ -354,6 +356,8 @@ class Experience:
     source: str
     created_at: str
     kind: str = "text-classification"
+    time_limit_s: float | None = None
+    memory_limit_mib: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
