@@ -84,6 +84,7 @@ profiles = st.builds(
     system_schema=names,
     system=named_numbers,
     semantic=st.none() | st.lists(numbers, max_size=4).map(tuple),
+    system_name=names,
 )
 experiences = st.builds(
     Experience,
@@ -99,4 +100,6 @@ experiences = st.builds(
     source=st.sampled_from(("machine", "import", "starter")),
     created_at=names,
     kind=st.sampled_from(("text-classification", "multi-label")),
+    time_limit_s=st.none() | numbers,
+    memory_limit_mib=st.none() | numbers,
 )

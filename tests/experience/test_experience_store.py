@@ -38,7 +38,9 @@ def test_experience_comes_back_as_it_was(store):
             error=TrialError("oom_train", "CUDA out of memory"),
             requested=Pipeline("m", "full", {"batch_size": 64, "learning_rate": 1.0}),
         ),
-        profile=make_profile(semantic=(0.1, -0.2)),
+        profile=make_profile(semantic=(0.1, -0.2), system_name="AMD EPYC 7B13, NVIDIA A100"),
+        time_limit_s=90.0,
+        memory_limit_mib=2048.5,
     )
     assert store.add([full]) == 1
     (loaded,) = store.load()
@@ -141,6 +143,7 @@ def test_scalar_columns_say_what_the_json_says(store, tmp_path):
         (make_experience(result=make_result(0, scores={"f1": float("nan")})), "finite JSON values, but trial 0 of"),
         (make_experience(profile=make_profile(n_train=float("inf"))), "finite JSON values"),
         (make_experience(profile=make_profile(semantic=(float("-inf"),))), "finite JSON values"),
+        (make_experience(time_limit_s=float("inf")), "`time_limit_s` must be finite or None"),
         (make_experience(dataset_id="file\udcff"), "finite JSON values"),
         (make_experience(dataset_id="a\0b"), "NUL"),
         (make_experience(result=make_result(2**31)), "`trial_id` must be an integer from 0"),

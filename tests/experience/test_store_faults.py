@@ -62,7 +62,7 @@ def test_store_of_a_newer_release_is_refused_and_unchanged(path, url):
         store.add([make_experience()])
     run_sql(path, "UPDATE alembic_version SET version_num = '9999'")
     before = path.read_bytes()
-    with pytest.raises(StoreError, match=r"version up to '0001', but has '9999'.*newer release of xautolm"):
+    with pytest.raises(StoreError, match=rf"up to '{migrations.HEAD}', but has '9999'.*newer release of xautolm"):
         ExperienceStore(url)
     assert path.read_bytes() == before
 

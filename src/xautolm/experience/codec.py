@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
@@ -37,9 +38,12 @@ def encode(experience: Experience) -> Encoded:
     task, system, trial = _task_row(safe), _system_row(safe.profile), _trial_row(safe)
     try:
         _check(safe)
+        features = {name: value for name, value in system.items() if name != "name"}
+        unnamed_hash = _sha256(features)
         task["content_hash"] = _sha256(task)
-        system["content_hash"] = _sha256(system)
-        trial["content_hash"] = _sha256([task["content_hash"], system["content_hash"], _identity(trial)])
+        # Two machines with the same features are two rows when their names differ, but the same for an experience.
+        system["content_hash"] = _sha256(system) if system["name"] else unnamed_hash
+        trial["content_hash"] = _sha256([task["content_hash"], unnamed_hash, _identity(trial)])
     except (ValueError, TypeError) as error:
         raise StoreError(
             f"An experience must hold finite JSON values, but trial {safe.result.trial_id!r} of run {safe.run_id!r} "
@@ -67,6 +71,8 @@ def decode(task: Mapping[str, Any], profile: Profile, row: Mapping[str, Any]) ->
         source=row["source"],
         created_at=row["created_at"],
         kind=task["kind"],
+        time_limit_s=row["time_limit_s"],
+        memory_limit_mib=row["memory_limit_mib"],
     )
 
 
@@ -107,7 +113,7 @@ def _task_row(experience: Experience) -> dict[str, Any]:
 
 
 def _system_row(profile: Profile) -> dict[str, Any]:
-    return {"schema_name": profile.system_schema, "features": dict(profile.system)}
+    return {"schema_name": profile.system_schema, "features": dict(profile.system), "name": profile.system_name}
 
 
 def _trial_row(experience: Experience) -> dict[str, Any]:
@@ -121,6 +127,8 @@ def _trial_row(experience: Experience) -> dict[str, Any]:
         "method": result.pipeline.method,
         "f1": result.scores.get("f1"),
         "time_s": result.cost.time_s,
+        "time_limit_s": experience.time_limit_s,
+        "memory_limit_mib": experience.memory_limit_mib,
         "space_version": experience.space_version,
         "model_revision": experience.model_revision,
         "source": experience.source,
@@ -134,9 +142,10 @@ def _identity(trial: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a trial's row that makes it the same experience, wherever and whenever it was added.
 
     A trial of this machine is identified by its run and number. An imported one may get other numbers at
-    every import, so it is identified by its content alone.
+    every import, so it is identified by its content alone. The limits came with the second schema: an experience
+    of before must stay the same one.
     """
-    ignored = {"source", "created_at"}
+    ignored = {"source", "created_at", "time_limit_s", "memory_limit_mib"}
     facts = {name: value for name, value in trial.items() if name not in ignored}
     if trial["source"] == "import":
         del facts["run_id"], facts["trial_id"]
@@ -148,11 +157,15 @@ def _check(experience: Experience) -> None:
     """Refuse what SQLite would take and PostgreSQL would not, so that any store can be copied into any other.
 
     Raises:
-        ValueError: the trial number is out of range, or a text column holds a NUL character.
+        ValueError: the trial number is out of range, a limit is not finite, or a text column holds a NUL character.
     """
     trial_id = experience.result.trial_id
     if type(trial_id) is not int or not 0 <= trial_id <= MAX_TRIAL_ID:
         raise ValueError(f"`trial_id` must be an integer from 0 to {MAX_TRIAL_ID}, got {trial_id!r}")
+    for name in ("time_limit_s", "memory_limit_mib"):
+        limit = getattr(experience, name)
+        if limit is not None and not math.isfinite(limit):
+            raise ValueError(f"`{name}` must be finite or None, got {limit!r}")
     for row in (_task_row(experience), _system_row(experience.profile), _trial_row(experience)):
         for name, value in row.items():
             if isinstance(value, str) and "\0" in value:

@@ -51,6 +51,7 @@ systems = Table(
     Column("content_hash", String, nullable=False, unique=True),
     Column("schema_name", String, nullable=False),
     Column("features", JSON, nullable=False),
+    Column("name", String, nullable=False, server_default=""),
 )
 
 experiences = Table(
@@ -60,7 +61,7 @@ experiences = Table(
     Column("content_hash", String, nullable=False, unique=True),
     Column("run_id", String, nullable=False),
     Column("trial_id", Integer, nullable=False),
-    Column("task_id", ForeignKey(tasks.c.task_id), nullable=False, index=True),
+    Column("task_id", ForeignKey(tasks.c.task_id), nullable=False),
     Column("system_id", ForeignKey(systems.c.system_id), nullable=False),
     Column("status", String, nullable=False, index=True),
     Column("error_kind", String),
@@ -68,6 +69,8 @@ experiences = Table(
     Column("method", String, nullable=False),
     Column("f1", Float),
     Column("time_s", Float, nullable=False),
+    Column("time_limit_s", Float),
+    Column("memory_limit_mib", Float),
     Column("space_version", String, nullable=False),
     Column("model_revision", String, nullable=False),
     Column("source", String, nullable=False),
@@ -76,5 +79,7 @@ experiences = Table(
     Column("result", JSON, nullable=False),
     UniqueConstraint("run_id", "trial_id"),
     Index(None, "model", "method"),
+    # Counts the experiences of each task and machine, and finds the newest ones, without reading the rows.
+    Index(None, "task_id", "system_id", "experience_id", "status"),
     sqlite_autoincrement=True,  # ids are never used again, so that their order is the order of insertion
 )

@@ -8,34 +8,28 @@ drives that do not lock.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import partial
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from xautolm.errors import StoreError
 from xautolm.experience import migrations
-from xautolm.experience.codec import decode, encode, read_json
+from xautolm.experience.codec import decode, encode
+from xautolm.experience.engine import create_engine, insert_new, transaction, use_wal
 from xautolm.experience.faults import translate_faults
+from xautolm.experience.groups import ExperienceGroup, SharedParts, count_groups, group_of, rows_of
 from xautolm.experience.location import default_store_url, display_url, parse_store_url
 from xautolm.experience.schema import experiences, metadata, systems, tasks
-from xautolm.records import Experience, Profile
+from xautolm.records import Experience
 
 __all__ = ["ExperienceStore", "default_store_url", "display_url"]
-
-logger = logging.getLogger(__name__)
 
 #: Hashes asked for in one statement; SQLite allows 999 variables in its oldest builds.
 LOOKUP_ROWS = 500
 #: Rows fetched from the database at a time while loading.
 FETCH_ROWS = 2_000
-CONNECT_TIMEOUT_S = 10
 #: Key of PostgreSQL's advisory lock under which one process at a time migrates (any number that is ours).
 MIGRATION_LOCK = 0x7861_6C6D
 
@@ -55,7 +49,7 @@ class ExperienceStore:
 
     def __init__(self, url: str, *, busy_timeout_s: float = 10.0) -> None:
         self._url = parse_store_url(url)
-        self._engine = _create_engine(self._url, busy_timeout_s)
+        self._engine = create_engine(self._url, busy_timeout_s)
         try:
             with translate_faults(self._url):
                 self._bring_up_to_date()
@@ -87,7 +81,7 @@ class ExperienceStore:
         encoded = [encode(experience) for experience in new]
         if not encoded:
             return 0
-        with translate_faults(self._url), self._transaction(writes=True) as connection:
+        with translate_faults(self._url), transaction(self._engine, writes=True) as connection:
             task_ids = _intern(connection, tasks, [item.task for item in encoded])
             system_ids = _intern(connection, systems, [item.system for item in encoded])
             rows = [
@@ -98,7 +92,7 @@ class ExperienceStore:
                 }
                 for item in encoded
             ]
-            insert = _insert_new(connection, experiences).returning(experiences.c.experience_id)
+            insert = insert_new(connection, experiences).returning(experiences.c.experience_id)
             return len(connection.execute(insert, rows).all())
 
     def load(
@@ -115,19 +109,83 @@ class ExperienceStore:
         Raises:
             StoreError: the database failed or holds a row that is no experience.
         """
-        wanted = sa.true() if kind is None else tasks.c.kind == kind
-        if exclude_datasets:
-            wanted &= tasks.c.dataset_id.not_in(list(exclude_datasets))
+        wanted = _condition(kind, exclude_datasets)
         query = (
             sa.select(experiences)
             .join(tasks, tasks.c.task_id == experiences.c.task_id)
             .where(wanted)
             .order_by(experiences.c.experience_id)
         )
-        with translate_faults(self._url), self._transaction() as connection:
-            shared = _SharedParts(connection, wanted)
+        with translate_faults(self._url), transaction(self._engine) as connection:
+            shared = SharedParts()
+            shared.read(connection, wanted)
             rows = connection.execution_options(yield_per=FETCH_ROWS).execute(query).mappings()
             return [self._decode(dict(row), shared) for row in rows]
+
+    def iterate(self, kind: str | None = None) -> Iterator[Experience]:
+        """Read experiences in the order in which they were added, a few at a time.
+
+        No transaction stays open in between, so the store may be written to meanwhile. What is added after the
+        first one was read may or may not be among them.
+
+        Args:
+            kind: task kind; None = all.
+
+        Raises:
+            StoreError: the database failed or holds a row that is no experience.
+        """
+        query = sa.select(experiences).order_by(experiences.c.experience_id).limit(FETCH_ROWS)
+        if kind is not None:
+            query = query.join(tasks, tasks.c.task_id == experiences.c.task_id).where(tasks.c.kind == kind)
+        last = 0
+        while True:
+            with translate_faults(self._url), transaction(self._engine) as connection:
+                page = query.where(experiences.c.experience_id > last)
+                rows = [dict(row) for row in connection.execute(page).mappings()]
+                shared = SharedParts()
+                shared.read(connection, tasks.c.task_id.in_(sorted({row["task_id"] for row in rows})))
+            for row in rows:
+                yield self._decode(row, shared)
+            if len(rows) < FETCH_ROWS:
+                return
+            last = rows[-1]["experience_id"]
+
+    def groups(self, kind: str | None = None, exclude_datasets: Sequence[str] = ()) -> list[ExperienceGroup]:
+        """What there is, by task and machine, in the order in which the first experience of each was added.
+
+        Args:
+            kind: task kind; None = all.
+            exclude_datasets: `dataset_id`s that are left out.
+
+        Raises:
+            StoreError: the database failed or holds a task that is none.
+        """
+        wanted = _condition(kind, exclude_datasets)
+        with translate_faults(self._url), transaction(self._engine) as connection:
+            shared = SharedParts()
+            shared.read(connection, wanted)
+            return [group_of(shared, *counted) for counted in count_groups(connection, wanted)]
+
+    def load_groups(self, groups: Sequence[ExperienceGroup], limit: int | None = None) -> list[Experience]:
+        """Read the experiences of some groups, of the first group first, inside a group the last added first.
+
+        Args:
+            groups: of this store, as `groups` returned them; those that put the nearest tasks first get the nearest
+                experiences when there are more than `limit`.
+            limit: largest number of experiences; None = all.
+
+        Raises:
+            StoreError: the database failed or holds a row that is no experience.
+        """
+        loaded: list[Experience] = []
+        with translate_faults(self._url), transaction(self._engine) as connection:
+            for group in groups:
+                room = None if limit is None else limit - len(loaded)
+                if room is not None and room <= 0:
+                    break
+                shared = SharedParts.of(group)
+                loaded += [self._decode(row, shared) for row in rows_of(connection, group, room)]
+        return loaded
 
     def count(self) -> int:
         """Number of experiences of all kinds.
@@ -135,7 +193,7 @@ class ExperienceStore:
         Raises:
             StoreError: the database failed.
         """
-        with translate_faults(self._url), self._transaction() as connection:
+        with translate_faults(self._url), transaction(self._engine) as connection:
             return int(connection.execute(sa.select(sa.func.count()).select_from(experiences)).scalar_one())
 
     def close(self) -> None:
@@ -150,7 +208,7 @@ class ExperienceStore:
     ) -> None:
         self.close()
 
-    def _decode(self, row: Mapping[str, Any], shared: _SharedParts) -> Experience:
+    def _decode(self, row: Mapping[str, Any], shared: SharedParts) -> Experience:
         try:
             task = shared.tasks[row["task_id"]]
             return decode(task, shared.profile(row["task_id"], row["system_id"]), row)
@@ -160,20 +218,13 @@ class ExperienceStore:
                 f"({type(error).__name__}: {error}). Restore a copy of the store, or delete that row."
             ) from error
 
-    @contextmanager
-    def _transaction(self, *, writes: bool = False) -> Iterator[sa.Connection]:
-        with self._engine.connect() as connection:
-            connection.execution_options(xautolm_writes=writes)
-            with connection.begin():
-                yield connection
-
     def _bring_up_to_date(self) -> None:
-        with self._transaction() as connection:
+        with transaction(self._engine) as connection:
             if self._is_up_to_date(connection):
                 return
         if self._engine.dialect.name == "sqlite":
-            _use_wal(self._engine)
-        with self._transaction(writes=True) as connection:
+            use_wal(self._engine)
+        with transaction(self._engine, writes=True) as connection:
             if self._engine.dialect.name == "postgresql":
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
             if not self._is_up_to_date(connection):  # another process may have been first
@@ -205,28 +256,12 @@ class ExperienceStore:
         return bool(version == migrations.HEAD)
 
 
-class _SharedParts:
-    """Tasks and systems of a query, decoded once; profiles are built when they are first asked for."""
-
-    def __init__(self, connection: sa.Connection, wanted: sa.ColumnElement[bool]) -> None:
-        task_rows = connection.execute(sa.select(tasks).where(wanted)).mappings()
-        system_rows = connection.execute(sa.select(systems)).mappings()
-        self.tasks = {row["task_id"]: {**row, "sketch": tuple(row["sketch"])} for row in task_rows}
-        self._systems = {row["system_id"]: dict(row) for row in system_rows}
-        self._profiles: dict[tuple[int, int], Profile] = {}
-
-    def profile(self, task_id: int, system_id: int) -> Profile:
-        key = (task_id, system_id)
-        if key not in self._profiles:
-            task, system = self.tasks[task_id], self._systems[system_id]
-            self._profiles[key] = Profile(
-                schema=task["schema_name"],
-                task=task["features"],
-                system_schema=system["schema_name"],
-                system=system["features"],
-                semantic=None if task["semantic"] is None else tuple(task["semantic"]),
-            )
-        return self._profiles[key]
+def _condition(kind: str | None, exclude_datasets: Sequence[str]) -> sa.ColumnElement[bool]:
+    """Which tasks are wanted, as a condition on `tasks`."""
+    wanted = sa.true() if kind is None else tasks.c.kind == kind
+    if exclude_datasets:
+        wanted &= tasks.c.dataset_id.not_in(list(exclude_datasets))
+    return wanted
 
 
 def _intern(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
@@ -236,7 +271,7 @@ def _intern(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[s
     # In one order everywhere, so that two processes cannot wait for each other.
     missing = sorted(by_hash.keys() - ids.keys())
     if missing:
-        connection.execute(_insert_new(connection, table), [by_hash[key] for key in missing])
+        connection.execute(insert_new(connection, table), [by_hash[key] for key in missing])
         ids |= _look_up(connection, table, missing)
     return ids
 
@@ -249,76 +284,3 @@ def _look_up(connection: sa.Connection, table: sa.Table, hashes: Sequence[str]) 
         wanted = table.c.content_hash.in_(hashes[start : start + LOOKUP_ROWS])
         ids.update((row[0], row[1]) for row in connection.execute(query.where(wanted)))
     return ids
-
-
-def _insert_new(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
-    """INSERT that passes over rows which are there already."""
-    if connection.dialect.name == "sqlite":
-        return sqlite.insert(table).on_conflict_do_nothing()
-    return postgresql.insert(table).on_conflict_do_nothing()
-
-
-def _create_engine(url: sa.URL, busy_timeout_s: float) -> sa.Engine:
-    """Build the engine; connects to nothing yet.
-
-    Raises:
-        StoreError: the driver is not installed, or the folder of a SQLite file cannot be created.
-    """
-    name = display_url(url.render_as_string(hide_password=False))
-    create = partial(sa.create_engine, url, hide_parameters=True, json_deserializer=partial(read_json, store=name))
-    if url.get_backend_name() != "sqlite":
-        try:
-            return create(
-                pool_pre_ping=True,  # a server may have been restarted during a long run
-                connect_args={"connect_timeout": CONNECT_TIMEOUT_S},
-            )
-        except ModuleNotFoundError as error:
-            raise StoreError(
-                f"A store on PostgreSQL needs the package {error.name!r}: pip install 'xautolm[postgres]'"
-            ) from error
-    _create_folder(url)
-    engine = create(connect_args={"timeout": busy_timeout_s})
-    sa.event.listen(engine, "connect", _set_up_sqlite_connection)
-    sa.event.listen(engine, "begin", _begin_sqlite_transaction)
-    return engine
-
-
-def _create_folder(url: sa.URL) -> None:
-    if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
-        return
-    folder = Path(url.database).parent
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(
-            f"The folder `{folder}` of the experience store cannot be created ({error.strerror}). "
-            "Name another place with `--store`, or set `XAUTOLM_STORE`."
-        ) from error
-
-
-def _set_up_sqlite_connection(connection: Any, _record: Any) -> None:
-    # `_begin_sqlite_transaction` begins transactions; the driver would do so too late to lock.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA foreign_keys = ON")
-    # A power cut may lose the last commits but damages nothing; the run's journal still has them.
-    cursor.execute("PRAGMA synchronous = NORMAL")
-    cursor.close()
-
-
-def _begin_sqlite_transaction(connection: sa.Connection) -> None:
-    """Begin with the write lock: a transaction that asks for it later fails at once instead of waiting."""
-    writes = connection.get_execution_options().get("xautolm_writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-
-def _use_wal(engine: sa.Engine) -> None:
-    """Let readers and one writer work at the same time; the setting stays in the file."""
-    connection = engine.raw_connection()
-    try:
-        connection.cursor().execute("PRAGMA journal_mode = WAL")
-    except engine.dialect.loaded_dbapi.OperationalError as error:
-        # Another process is creating the same store, or the file is read-only: the migration will tell.
-        logger.debug("WAL was not switched on: %s", error)
-    finally:
-        connection.close()

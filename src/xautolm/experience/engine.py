@@ -1,0 +1,107 @@
+"""The connection to a store: drivers, time limits, and when a transaction takes the write lock."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from xautolm.errors import StoreError
+from xautolm.experience.codec import read_json
+from xautolm.experience.location import display_url
+
+logger = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT_S = 10
+
+
+def create_engine(url: sa.URL, busy_timeout_s: float) -> sa.Engine:
+    """Build the engine; connects to nothing yet.
+
+    Args:
+        url: of the store.
+        busy_timeout_s: how long to wait for another process that is writing to a SQLite file.
+
+    Raises:
+        StoreError: the driver is not installed, or the folder of a SQLite file cannot be created.
+    """
+    name = display_url(url.render_as_string(hide_password=False))
+    create = partial(sa.create_engine, url, hide_parameters=True, json_deserializer=partial(read_json, store=name))
+    if url.get_backend_name() != "sqlite":
+        try:
+            return create(
+                pool_pre_ping=True,  # a server may have been restarted during a long run
+                connect_args={"connect_timeout": CONNECT_TIMEOUT_S},
+            )
+        except ModuleNotFoundError as error:
+            raise StoreError(
+                f"A store on PostgreSQL needs the package {error.name!r}: pip install 'xautolm[postgres]'"
+            ) from error
+    _create_folder(url)
+    engine = create(connect_args={"timeout": busy_timeout_s})
+    sa.event.listen(engine, "connect", _set_up_sqlite_connection)
+    sa.event.listen(engine, "begin", _begin_sqlite_transaction)
+    return engine
+
+
+@contextmanager
+def transaction(engine: sa.Engine, *, writes: bool = False) -> Iterator[sa.Connection]:
+    """A connection in a transaction, committed at the end and rolled back on an error."""
+    with engine.connect() as connection:
+        connection.execution_options(xautolm_writes=writes)
+        with connection.begin():
+            yield connection
+
+
+def insert_new(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
+    """INSERT that passes over rows which are there already."""
+    if connection.dialect.name == "sqlite":
+        return sqlite.insert(table).on_conflict_do_nothing()
+    return postgresql.insert(table).on_conflict_do_nothing()
+
+
+def use_wal(engine: sa.Engine) -> None:
+    """Let readers and one writer of a SQLite file work at the same time; the setting stays in the file."""
+    connection = engine.raw_connection()
+    try:
+        connection.cursor().execute("PRAGMA journal_mode = WAL")
+    except engine.dialect.loaded_dbapi.OperationalError as error:
+        # Another process is creating the same store, or the file is read-only: the migration will tell.
+        logger.debug("WAL was not switched on: %s", error)
+    finally:
+        connection.close()
+
+
+def _create_folder(url: sa.URL) -> None:
+    if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
+        return
+    folder = Path(url.database).parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"The folder `{folder}` of the experience store cannot be created ({error.strerror}). "
+            "Name another place with `--store`, or set `XAUTOLM_STORE`."
+        ) from error
+
+
+def _set_up_sqlite_connection(connection: Any, _record: Any) -> None:
+    # `_begin_sqlite_transaction` begins transactions; the driver would do so too late to lock.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA foreign_keys = ON")
+    # A power cut may lose the last commits but damages nothing; the run's journal still has them.
+    cursor.execute("PRAGMA synchronous = NORMAL")
+    cursor.close()
+
+
+def _begin_sqlite_transaction(connection: sa.Connection) -> None:
+    """Begin with the write lock: a transaction that asks for it later fails at once instead of waiting."""
+    writes = connection.get_execution_options().get("xautolm_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
