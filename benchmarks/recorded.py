@@ -106,7 +106,6 @@ def row_of(result: TrialResult, facts: Mapping[str, Any]) -> Row:
 def result_of(row: Mapping[str, Any]) -> TrialResult:
     """The trial that a row was made of; its `trial_id` is the number of the pipeline."""
     scores = {name: float(row[name]) for name in ("f1", "accuracy") if _is_given(row[name])}
-    numbers = ("peak_mem_mib", "energy_wh")
     return TrialResult(
         trial_id=int(row["pipeline"]),
         status=row["status"],
@@ -117,7 +116,8 @@ def result_of(row: Mapping[str, Any]) -> TrialResult:
             cached_s=float(row["cached_s"]),
             train_s=float(row["train_s"]),
             predict_s=float(row["predict_s"]),
-            **{name: float(row[name]) for name in numbers if _is_given(row[name])},
+            peak_mem_mib=_number(row["peak_mem_mib"]),
+            energy_wh=_number(row["energy_wh"]),
         ),
         seed=int(row["seed"]),
         curve=tuple((int(step), float(s), float(score)) for step, s, score in json.loads(row["curve"])),
@@ -127,6 +127,10 @@ def result_of(row: Mapping[str, Any]) -> TrialResult:
         started_at=row["started_at"],
         finished_at=row["finished_at"],
     )
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if _is_given(value) else None
 
 
 def write_shard(path: Path, rows: Sequence[Row]) -> None:

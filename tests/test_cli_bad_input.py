@@ -122,6 +122,17 @@ def test_budget_that_does_not_parse(refused, data, budget):
     assert repr(budget) in message
 
 
+@pytest.mark.parametrize("bound", ["f1", "f1>0.9", "beauty>=1", "latency<=fast", "f1==0.5"])
+def test_a_constraint_that_does_not_parse(refused, data, bound):
+    message = refused("fit", data, "--constraint", bound, "--out", "new-run")
+    assert repr(bound) in message
+    assert "`f1>=0.9`" in message
+
+
+def test_energy_is_refused_as_an_objective_with_the_reason(refused, data):
+    assert "no energy counter" in refused("fit", data, "--objectives", "f1,energy", "--out", "new-run")
+
+
 def test_all_wrong_settings_are_listed_at_once(refused, data):
     message = refused(
         *("fit", data, "--budget", "soon", "--memory", "much", "--device", "tpu", "--seed", "-1"),

@@ -20,7 +20,7 @@ from xautolm.pareto import (
     non_dominated_sort,
     recommend,
 )
-from xautolm.records import Cost, Objective, Pipeline, TrialResult
+from xautolm.records import Constraint, Cost, Objective, Pipeline, TrialResult
 
 F1_TIME = (Objective("f1", "maximize"), Objective("time", "minimize"))
 
@@ -100,3 +100,26 @@ def test_front_is_cheapest_first_without_failures_dominated_and_equal_points() -
 def test_recommendation_prefers_quality_then_cost_then_the_lower_id() -> None:
     assert recommend([result(3, 0.9, 40), result(1, 0.9, 50), result(2, 0.9, 40), result(0, 0.8, 1)], F1_TIME) == 2
     assert recommend([result(0, 0.9, 1, status="timeout")], F1_TIME) is None
+
+
+def trial(trial_id: int, f1: float, time_s: float, latency_ms: float | None) -> TrialResult:
+    pipeline, cost = Pipeline("m", "head", {}), Cost(time_s, latency_ms=latency_ms)
+    return TrialResult(trial_id, "ok", pipeline, {"f1": f1}, cost, seed=0)
+
+
+FAST = (Constraint("latency", False, 20.0),)
+
+
+def test_a_pipeline_that_breaks_a_constraint_is_neither_on_the_front_nor_recommended() -> None:
+    results = [trial(0, 0.9, 5.0, 30.0), trial(1, 0.8, 4.0, 10.0), trial(2, 0.95, 9.0, None)]
+
+    assert front(results, F1_TIME, FAST) == (1,)
+    assert recommend(results, F1_TIME, FAST) == 1
+    assert recommend(results, F1_TIME) == 2
+
+
+def test_when_every_pipeline_breaks_a_constraint_all_of_them_count() -> None:
+    results = [trial(0, 0.9, 5.0, 30.0), trial(1, 0.8, 4.0, 40.0)]
+
+    assert front(results, F1_TIME, FAST) == (1, 0)
+    assert recommend(results, F1_TIME, FAST) == 0

@@ -20,10 +20,11 @@ NAMES = ["AutoLM", "ExperienceSampler", "Pipeline", "Report", "TrialResult", "XA
 
 OPTIONS = {
     "fit": [
-        "--backend", "--budget", "--cold", "--column", "--config", "--device", "--exclude-dataset", "--exclude-models",
-        "--json", "--max-disk", "--memory", "--methods", "--models", "--no-starter", "--objectives", "--out", "--prior",
-        "--refit", "--sampler", "--seed", "--store", "--target", "--task", "--test", "--text", "--threads",
-        "--trial-timeout", "--valid", "--workers",
+        "--backend", "--budget", "--cold", "--column", "--config", "--constraint", "--device",
+        "--exclude-dataset", "--exclude-models", "--json", "--max-disk", "--memory", "--methods", "--models",
+        "--no-starter", "--no-stopping", "--objectives", "--out", "--prior", "--refit", "--sampler", "--seed",
+        "--store", "--target", "--task", "--test", "--text", "--threads", "--trial-timeout", "--valid",
+        "--workers",
     ],
     "predict": ["--device", "--json", "--output", "-o"],
     "report": ["--json"],
@@ -90,8 +91,8 @@ def test_every_command_and_option_is_in_the_readme(command: str) -> None:
 
 def test_options_of_fit_are_the_fields_of_the_settings_file() -> None:
     options = {flag.removeprefix("--").replace("-", "_") for flag in OPTIONS["fit"]}
-    only_options = {"cold", "config", "json", "no_starter", "out"}
-    only_fields = {"data", "data_sha256", "starter"}  # the argument, what a run adds, and the field of --no-starter
+    only_options = {"cold", "config", "json", "no_starter", "no_stopping", "out"}
+    only_fields = {"data", "data_sha256", "starter", "stopping"}  # the argument, what a run adds, the fields of --no-...
 
     assert options - only_options == set(Settings.model_fields) - only_fields
 

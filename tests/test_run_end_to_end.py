@@ -88,7 +88,11 @@ def test_every_line_of_the_journal_has_the_fields_of_the_contract(first):
         }
         assert set(trial["cost"]) == {
             *("time_s", "cached_s", "train_s", "predict_s", "peak_mem_mib", "energy_wh"),
+            *("n_trainable", "size_mib", "latency_ms"),
         }
+        assert trial["cost"]["n_trainable"] > 0
+        assert 0 < trial["cost"]["size_mib"] < 5
+        assert 0 < trial["cost"]["latency_ms"] < 1000
         assert trial["status"] == "ok"
         assert trial["error"] is None
         assert trial["cost"]["time_s"] > trial["cost"]["train_s"] > 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,8 +12,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from xautolm.errors import ConfigError, UsageError
-from xautolm.quantities import parse_budget, parse_duration, parse_size
-from xautolm.records import Budget, Objective
+from xautolm.quantities import NO_COUNTER, parse_budget, parse_constraint, parse_duration, parse_size
+from xautolm.records import Budget, Constraint, Objective
 
 ROLES = ("text", "text_pair", "target")
 #: Objectives that can be measured for every trial.
@@ -20,6 +21,9 @@ OBJECTIVES = {
     "f1": Objective("f1", "maximize"),
     "accuracy": Objective("accuracy", "maximize"),
     "time": Objective("time", "minimize"),
+    "memory": Objective("memory", "minimize"),
+    "size": Objective("size", "minimize"),
+    "latency": Objective("latency", "minimize"),
 }
 
 
@@ -42,6 +46,8 @@ class Settings(BaseModel):
         threads: threads per trial; None = decided from the models and cores.
         workers: trials at once; None = decided from the models and cores.
         objectives: what to optimise, the one to recommend by first.
+        constraint: bounds that a recommended pipeline must keep (`f1>=0.9`, `latency<=20`).
+        stopping: whether trials that can no longer enter the front are stopped.
         models: names, folders or hub ids; None = the embedded encoder at three depths.
         exclude_models: names to leave out.
         methods: fine-tuning methods; None = all.
@@ -73,6 +79,8 @@ class Settings(BaseModel):
     threads: int | None = Field(default=None, ge=1)
     workers: int | None = Field(default=None, ge=1)
     objectives: tuple[str, ...] = ("f1", "time")
+    constraint: tuple[str, ...] = ()
+    stopping: bool = True
     models: tuple[str, ...] | None = None
     exclude_models: tuple[str, ...] = ()
     methods: tuple[str, ...] | None = None
@@ -119,12 +127,21 @@ class Settings(BaseModel):
     @field_validator("objectives")
     @classmethod
     def _check_objectives(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if "energy" in value:
+            raise ValueError(f"`energy` {NO_COUNTER}; leave it out of the objectives")
         unknown = [name for name in value if name not in OBJECTIVES]
         if unknown or not value or len(set(value)) != len(value):
             known = ", ".join(f"`{name}`" for name in OBJECTIVES)
             raise ValueError(f"expected distinct objectives out of {known}, got {','.join(value)!r}")
         if OBJECTIVES[value[0]].direction != "maximize":
             raise ValueError(f"the first objective must be a score (`f1`, `accuracy`), got {value[0]!r}")
+        return value
+
+    @field_validator("constraint")
+    @classmethod
+    def _check_constraints(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            _checked(partial(parse_constraint, known=tuple(OBJECTIVES)), text)
         return value
 
     @model_validator(mode="after")
@@ -152,6 +169,11 @@ class Settings(BaseModel):
     def parsed_objectives(self) -> tuple[Objective, ...]:
         """The objectives as records."""
         return tuple(OBJECTIVES[name] for name in self.objectives)
+
+    @property
+    def parsed_constraints(self) -> tuple[Constraint, ...]:
+        """The constraints as records."""
+        return tuple(parse_constraint(text, known=tuple(OBJECTIVES)) for text in self.constraint)
 
 
 def _checked(parse: Any, value: str) -> str:

@@ -12,12 +12,20 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from xautolm.records import Cost, Objective, TrialResult
+from xautolm.records import Constraint, Cost, Objective, TrialResult
 
 Points = Sequence[Sequence[float]] | npt.NDArray[np.float64]
 
 #: Objectives that are read from a trial's cost; every other name is a metric key in its scores.
-COSTS: Mapping[str, Callable[[Cost], float]] = MappingProxyType({"time": lambda cost: cost.time_s})
+COSTS: Mapping[str, Callable[[Cost], float | None]] = MappingProxyType(
+    {
+        "time": lambda cost: cost.time_s,
+        "memory": lambda cost: cost.peak_mem_mib,
+        "energy": lambda cost: cost.energy_wh,
+        "size": lambda cost: cost.size_mib,
+        "latency": lambda cost: cost.latency_ms,
+    }
+)
 
 
 def _as_points(points: Points) -> npt.NDArray[np.float64]:
@@ -158,9 +166,19 @@ def _area(points: npt.NDArray[np.float64], corner: npt.NDArray[np.float64]) -> f
 
 def objective_value(result: TrialResult, objective: Objective) -> float:
     """The value of an objective in its own direction; NaN when the result does not have it."""
-    if objective.name in COSTS:
-        return float(COSTS[objective.name](result.cost))
-    return float(result.scores.get(objective.name, math.nan))
+    return quantity(result, objective.name)
+
+
+def quantity(result: TrialResult, name: str) -> float:
+    """A metric or a cost of a result by its key; NaN when the result does not have it."""
+    value = COSTS[name](result.cost) if name in COSTS else result.scores.get(name)
+    return math.nan if value is None else float(value)
+
+
+def satisfies(result: TrialResult, constraints: Sequence[Constraint]) -> bool:
+    """Whether a result keeps every bound; a quantity that it does not have keeps none."""
+    values = [(quantity(result, constraint.name), constraint) for constraint in constraints]
+    return all(value >= c.bound if c.is_minimum else value <= c.bound for value, c in values)
 
 
 def minimised(results: Sequence[TrialResult], objectives: Sequence[Objective]) -> npt.NDArray[np.float64]:
@@ -183,9 +201,23 @@ def comparable(
     return [result for result, keep in zip(ok, finite, strict=True) if keep], points[finite]
 
 
-def front(results: Sequence[TrialResult], objectives: Sequence[Objective]) -> tuple[int, ...]:
-    """Trial ids of the non-dominated `ok` results, cheapest first; of equal points the first stays."""
-    valid, points = comparable(results, objectives)
+def _eligible(results: Sequence[TrialResult], constraints: Sequence[Constraint]) -> list[TrialResult]:
+    """The results that keep the bounds; all of them while none does, so that a run always has something to show."""
+    kept = [result for result in results if satisfies(result, constraints)]
+    return kept if any(result.is_ok for result in kept) else list(results)
+
+
+def front(
+    results: Sequence[TrialResult], objectives: Sequence[Objective], constraints: Sequence[Constraint] = ()
+) -> tuple[int, ...]:
+    """Trial ids of the non-dominated `ok` results, cheapest first; of equal points the first stays.
+
+    Args:
+        results: of a run.
+        objectives: what is compared.
+        constraints: bounds; results that break one are left out unless all do.
+    """
+    valid, points = comparable(_eligible(results, constraints), objectives)
     if not valid:
         return ()
     seen: set[tuple[float, ...]] = set()
@@ -199,9 +231,14 @@ def front(results: Sequence[TrialResult], objectives: Sequence[Objective]) -> tu
     return tuple(valid[i].trial_id for i in sorted(members, key=lambda i: (points[i, cost], valid[i].trial_id)))
 
 
-def recommend(results: Sequence[TrialResult], objectives: Sequence[Objective]) -> int | None:
-    """Trial id of the `ok` result with the best first objective; ties to the cheaper, then the lower id."""
-    valid, points = comparable(results, objectives)
+def recommend(
+    results: Sequence[TrialResult], objectives: Sequence[Objective], constraints: Sequence[Constraint] = ()
+) -> int | None:
+    """Trial id of the `ok` result with the best first objective; ties to the cheaper, then the lower id.
+
+    Results that break a constraint count only when all do.
+    """
+    valid, points = comparable(_eligible(results, constraints), objectives)
     if not valid:
         return None
     cost = _cost_column(objectives)

@@ -6,8 +6,9 @@ import os
 import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,10 @@ from xautolm.methods.method import Facts
 from xautolm.prior.reference import build_reference_prior, cold_prior
 from xautolm.quantities import parse_size
 from xautolm.recording import Observer
-from xautolm.records import Experience, ModelSpec, Prior, Profile, Task, TrialResult
+from xautolm.records import Experience, Gains, ModelSpec, Prior, Profile, Task, TrialResult
 from xautolm.search.plan import FitCheck, Plan, speed_from_measurement
 from xautolm.search.samplers import check_sampler
+from xautolm.search.stopping import gains_of
 from xautolm.space.build import adapt_default, build_space, length_choices
 from xautolm.space.catalogue import EMBEDDED_NAME, embedded_folder, resolve_models
 from xautolm.space.feasibility import DEFAULT_SPEED, Limits, Speed, TaskSize, Workload, estimate
@@ -43,6 +45,8 @@ _LIBRARIES = ("xautolm", "torch", "transformers", "peft", "optuna", "scikit-lear
 _MEMORY_SHARE = 0.8
 _OVERHEAD = 1.3
 _MEASURE_LIMIT_S = 300.0
+#: Curves of past trials that early stopping is calibrated on.
+_MAX_CURVES = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,7 @@ class Prepared:
             "task": self.task.kind,
             "dataset_id": self.task.dataset_id,
             "objectives": [asdict(objective) for objective in self.settings.parsed_objectives],
+            "constraints": [asdict(constraint) for constraint in self.settings.parsed_constraints],
             "budget": asdict(self.settings.parsed_budget),
             "test": None,
             "refit": None,
@@ -205,7 +210,14 @@ def make_prior(settings: Settings, space: Space, store: ExperienceStore | None, 
     if settings.prior == "none" or store is None:
         return cold_prior()
     experiences = store.load(kind=task.kind, exclude_datasets=settings.exclude_dataset)
-    return build_reference_prior(space, experiences, profile, fingerprint=task.fingerprint, sketch=task.sketch)
+    prior = build_reference_prior(space, experiences, profile, fingerprint=task.fingerprint, sketch=task.sketch)
+    return replace(prior, gains=past_gains(experiences))
+
+
+def past_gains(experiences: Sequence[Experience]) -> tuple[Gains, ...]:
+    """How scores of past trials grew, of the first `_MAX_CURVES` experiences that tell."""
+    found = (gains_of(experience.result) for experience in experiences)
+    return tuple(islice((gains for gains in found if gains is not None), _MAX_CURVES))
 
 
 def open_store(settings: Settings, observer: Observer, stack: ExitStack) -> ExperienceStore | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 
 from xautolm.errors import UsageError
-from xautolm.records import Budget
+from xautolm.records import Budget, Constraint
 
 _SECONDS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "min": 60.0, "s": 1.0}
 _BYTES = {
@@ -19,6 +20,10 @@ _DURATION = re.compile(rf"(?:{_NUMBER}\s*(?:d|h|min|m|s)\s*)+")
 _DURATION_PART = re.compile(rf"({_NUMBER})\s*(d|h|min|m|s)")
 _TRIALS = re.compile(r"(\d+)\s*trials?")
 _ENERGY = re.compile(rf"{_NUMBER}\s*[km]?(?:wh|j)")
+_CONSTRAINT = re.compile(rf"([a-z_0-9]+?)\s*(>=|<=)\s*({_NUMBER})")
+_UNITS = re.compile(r"_(?:s|mib|ms)$")
+#: Why an energy cannot be a budget or an objective yet.
+NO_COUNTER = "cannot be measured: no energy counter can be read in this version"
 _SIZE = re.compile(rf"({_NUMBER})\s*([kmgt]?i?b)")
 
 
@@ -36,8 +41,8 @@ def parse_budget(text: str) -> Budget:
     plain = text.strip().lower()
     if _ENERGY.fullmatch(plain):
         raise UsageError(
-            f"`budget` {text!r} is an energy, but no energy counter can be read in this version; "
-            "give a time such as `30m` or a number of trials such as `40trials`"
+            f"`budget` {text!r} is an energy, which {NO_COUNTER}; give a time such as `30m` or a number of "
+            "trials such as `40trials`"
         )
     if match := _TRIALS.fullmatch(plain):
         if int(match[1]) < 1:
@@ -48,6 +53,32 @@ def parse_budget(text: str) -> Budget:
             f"`budget` must be a time or a number of trials such as `90s`, `30m`, `1h30m` or `40trials`, got {text!r}"
         )
     return Budget(wall_s=parse_duration(text, "budget"))
+
+
+def parse_constraint(text: str, *, known: Sequence[str]) -> Constraint:
+    """Read a bound on a metric or a cost.
+
+    Args:
+        text: `NAME>=NUMBER` or `NAME<=NUMBER`; scores from 0 to 1, time in s, memory and size in MiB, latency in ms.
+            The unit may be part of the name (`latency_ms`).
+        known: names of the quantities.
+
+    Raises:
+        UsageError: another form, or an unknown quantity.
+
+    >>> parse_constraint("f1 >= 0.9", known=("f1",))
+    Constraint(name='f1', is_minimum=True, bound=0.9)
+    >>> parse_constraint("latency_ms<=20", known=("latency",))
+    Constraint(name='latency', is_minimum=False, bound=20.0)
+    """
+    match = _CONSTRAINT.fullmatch(text.strip().lower())
+    name = _UNITS.sub("", match[1]) if match else ""
+    if match is None or name not in known:
+        raise UsageError(
+            f"`constraint` must be of the form `NAME>=NUMBER` or `NAME<=NUMBER` with NAME one of {', '.join(known)}, "
+            f"such as `f1>=0.9` or `latency<=20`, got {text!r}"
+        )
+    return Constraint(name, match[2] == ">=", float(match[3]))
 
 
 def parse_duration(text: str, option: str = "trial-timeout") -> float:

@@ -14,7 +14,7 @@ from xautolm.errors import StoreError, WorkerError
 from xautolm.experience.run_folder import RunFolder
 from xautolm.experience.store import ExperienceStore
 from xautolm.export import ExportContext, export_trial, exported_trial
-from xautolm.records import FAILURES, Experience, ModelSpec, Objective, Progress, TrialResult
+from xautolm.records import FAILURES, Constraint, Experience, ModelSpec, Objective, Progress, TrialResult
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +64,7 @@ class Recorder:
         backend: runs exports.
         models: name -> facts.
         objectives: of the run; the first decides what is best.
+        constraints: of the run; a pipeline that breaks one is recommended only when all do.
         context: provenance for exports.
         to_experience: makes the store's record of a result.
         store: None = no store could be opened.
@@ -86,6 +87,7 @@ class Recorder:
     elapsed_s: Callable[[], float]
     max_disk_bytes: int
     results: list[TrialResult] = field(default_factory=list)
+    constraints: Sequence[Constraint] = ()
     status: str = "running"
     _written_at: float = 0.0
     _store_warned: bool = False
@@ -93,12 +95,12 @@ class Recorder:
     @property
     def front(self) -> tuple[int, ...]:
         """Ids of the non-dominated trials, cheapest first."""
-        return pareto.front(self.results, self.objectives)
+        return pareto.front(self.results, self.objectives, self.constraints)
 
     @property
     def best(self) -> TrialResult | None:
         """The recommended trial."""
-        best = pareto.recommend(self.results, self.objectives)
+        best = pareto.recommend(self.results, self.objectives, self.constraints)
         return next((result for result in self.results if result.trial_id == best), None)
 
     def begin(self, earlier: Sequence[TrialResult]) -> None:
@@ -114,7 +116,7 @@ class Recorder:
 
     def record(self, result: TrialResult) -> None:
         """Keep one finished trial."""
-        best = pareto.recommend([*self.results, result], self.objectives)
+        best = pareto.recommend([*self.results, result], self.objectives, self.constraints)
         if best == result.trial_id:
             self._export(result)
         self.folder.open_journal().append(result)
@@ -180,7 +182,7 @@ class Recorder:
         recorded = {result.trial_id for result in self.results}
         sizes = {trial_id: size for trial_id, size in self.folder.checkpoint_sizes().items() if trial_id in recorded}
         front = self.front
-        best = pareto.recommend(self.results, self.objectives)
+        best = pareto.recommend(self.results, self.objectives, self.constraints)
         for trial_id in list(sizes):
             if trial_id not in front:
                 self.folder.drop_checkpoint(trial_id)

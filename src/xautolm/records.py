@@ -20,6 +20,9 @@ ParamValue = bool | int | float | str
 Status = Literal["ok", "oom", "timeout", "diverged", "crashed", "unavailable", "invalid", "stopped", "interrupted"]
 Direction = Literal["maximize", "minimize"]
 
+#: What a finished trial's score gained after each eighth of its training (`search.stopping.gains_of`).
+Gains = tuple[float | None, ...]
+
 #: Statuses that count as failures of a launched trial (`interrupted` is the run's fault and is not recorded).
 FAILURES: frozenset[Status] = frozenset({"oom", "timeout", "diverged", "crashed", "unavailable", "invalid"})
 
@@ -44,6 +47,21 @@ class Objective:
 
     name: str
     direction: Direction
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """A bound that a recommended pipeline must keep: `f1>=0.9`, `latency<=20`.
+
+    Attributes:
+        name: a metric key or a cost key, as in `Objective`.
+        is_minimum: whether the value must be at least the bound, else at most.
+        bound: in the unit of the quantity.
+    """
+
+    name: str
+    is_minimum: bool
+    bound: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +258,9 @@ class Cost:
         predict_s: seconds of the final validation pass.
         peak_mem_mib: peak memory of the trial's process tree (PSS), or of the device when on a GPU.
         energy_wh: energy read from a counter; None without a counter.
+        n_trainable: parameters that were trained.
+        size_mib: weights of the exported model in fp32.
+        latency_ms: median time of one prediction at batch size 1 on the trial's device and threads.
     """
 
     time_s: float
@@ -248,6 +269,9 @@ class Cost:
     predict_s: float = 0.0
     peak_mem_mib: float | None = None
     energy_wh: float | None = None
+    n_trainable: int | None = None
+    size_mib: float | None = None
+    latency_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,6 +410,7 @@ class Prior:
         model: the warm probabilistic model as JSON-able state; None = cold.
         neighbours: the tasks it learned from, nearest first.
         starts: pipelines that did best on the nearest tasks, to be tried first.
+        gains: how the scores of past trials grew during their training, for early stopping.
     """
 
     kind: str
@@ -394,6 +419,7 @@ class Prior:
     model: Mapping[str, Any] | None = None
     neighbours: tuple[Neighbour, ...] = ()
     starts: tuple[Pipeline, ...] = ()
+    gains: tuple[Gains, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form (`prior.json`)."""
@@ -404,6 +430,7 @@ class Prior:
             "model": self.model,
             "neighbours": [asdict(neighbour) for neighbour in self.neighbours],
             "starts": [pipeline.to_dict() for pipeline in self.starts],
+            "gains": [list(gains) for gains in self.gains],
         }
 
     @classmethod
@@ -415,12 +442,18 @@ class Prior:
             model=value["model"],
             neighbours=tuple(Neighbour(**neighbour) for neighbour in value["neighbours"]),
             starts=tuple(Pipeline.from_dict(pipeline) for pipeline in value["starts"]),
+            gains=tuple(tuple(gains) for gains in value.get("gains", ())),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a running trial is, for the live view."""
+    """How far a running trial is, for the live view and for early stopping.
+
+    Attributes:
+        curve: (step, seconds since the training began, validation score) so far.
+        n_steps: steps of the whole training; 0 before it began.
+    """
 
     trial_id: int
     pipeline: Pipeline
@@ -428,6 +461,8 @@ class Progress:
     epoch: float = 0.0
     n_epochs: float = 0.0
     stage: str = "start"
+    curve: tuple[tuple[int, float, float], ...] = ()
+    n_steps: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from xautolm.search.loop import Events, search
 from xautolm.search.plan import FitCheck
 from xautolm.search.proposals import Proposer
 from xautolm.search.samplers import make_search
+from xautolm.search.stopping import FrontStopper
 
 
 def fit(
@@ -144,6 +145,7 @@ def _conduct(
         facts=prepared.facts(),
         elapsed_s=lambda: clock.elapsed_s,
         max_disk_bytes=parse_size(settings.max_disk, "max-disk"),
+        constraints=settings.parsed_constraints,
     )
     recorder.begin(read_journal(folder.path / "trials.jsonl"))
     proposer = Proposer(
@@ -161,18 +163,29 @@ def _conduct(
             clock.reserve_s = finish.reserve_s(task, plan, budget, refit=recorder.best)
 
     try:
-        _search(recorder, proposer, clock, settings, Events(record, recorder.tick, should_stop))
+        _search(recorder, prepared, proposer, clock, Events(record, recorder.tick, should_stop))
         finish.finish(recorder, task, settings, is_interrupted=should_stop())
     except OSError as error:  # a full disk, most of all
         raise finish.cannot_go_on(recorder, error) from error
     return read_run(folder.path)
 
 
-def _search(recorder: Recorder, proposer: Proposer, clock: Clock, settings: Settings, events: Events) -> None:
+def _search(recorder: Recorder, prepared: Prepared, proposer: Proposer, clock: Clock, events: Events) -> None:
     """Search; whatever ends it, the report shows what was found."""
+    settings = prepared.settings
+    past = prepared.prior.gains
+    stopper = FrontStopper(recorder.objectives, recorder.constraints, past) if settings.stopping else None
     asker = make_search(settings.sampler, proposer, seed=settings.seed)
     try:
-        search(asker, recorder.backend, clock, seed=settings.seed, finished=recorder.results, events=events)
+        search(
+            asker,
+            recorder.backend,
+            clock,
+            seed=settings.seed,
+            finished=recorder.results,
+            events=events,
+            stopper=stopper,
+        )
     except XAutoLMError:
         recorder.status = "failed"
         finish.write_report(recorder)

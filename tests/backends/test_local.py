@@ -12,8 +12,16 @@ from xautolm.records import ModelSpec, Pipeline, Trial
 
 MODEL = ModelSpec("m", "/m", "r", "bert", 2, False, 10, 5, 4, 2, 8, 20, 64, ("mean",))
 TRIAL = Trial(3, Pipeline("m", "full", {"epochs": 2}), seed=7, seen=(0, 2))
-COST = {"time_s": 2.5, "cached_s": 0.5, "train_s": 1.0, "predict_s": 0.2, "load_s": 0.1}
-OK = {"status": "ok", "scores": {"f1": 0.8}, "curve": [[1, 0.5, 0.7]], "cost": COST}
+COST = {
+    "time_s": 2.5,
+    "cached_s": 0.5,
+    "train_s": 1.0,
+    "predict_s": 0.2,
+    "load_s": 0.1,
+    "latency_ms": 4.0,
+    "size_mib": 87.0,
+}
+OK = {"status": "ok", "scores": {"f1": 0.8}, "curve": [[1, 0.5, 0.7]], "cost": COST, "n_trained": 9}
 
 
 class FakeServer:
@@ -75,6 +83,30 @@ def test_a_failure_that_the_job_classified_keeps_its_label(status, kind):
     error = {"status": status, "error": {"kind": kind, "message": "RuntimeError: out of memory"}}
     result = trial_result(TRIAL, Outcome("finished", error, "", 3, 5))
     assert (result.status, result.error.kind) == (status, kind)
+
+
+def test_a_trial_that_the_search_stopped_keeps_its_curve_and_is_no_failure(backend, server):
+    backend.submit(TRIAL)
+    (server.jobs[0].folder / "progress.json").write_text(json.dumps({"curve": [[5, 1.5, 0.4]], "n_steps": 40}))
+    assert backend.running()[0].curve == ((5, 1.5, 0.4),)
+    assert backend.running()[0].n_steps == 40
+
+    backend.stop(TRIAL.trial_id, "at best f1 0.5, trial 0 is as good and costs no more")
+    server.end(server.jobs[0], Outcome("stopped", None, "stopped by the run", 3, 5))
+    (result,) = backend.poll(0.0)
+
+    assert server.stopped == server.jobs
+    assert (result.status, result.error.kind, result.curve) == ("stopped", "dominated", ((5, 1.5, 0.4),))
+    assert result.cost.time_s == 3
+
+
+def test_a_trial_that_ended_before_it_could_be_stopped_stays_what_it_is(backend, server):
+    backend.submit(TRIAL)
+    (server.jobs[0].folder / "checkpoint").mkdir()
+    backend.stop(TRIAL.trial_id, "too late")
+    server.end(server.jobs[0], Outcome("finished", OK, "", 3, 5))
+
+    assert backend.poll(0.0)[0].status == "ok"
 
 
 def test_a_result_becomes_the_record():

@@ -9,7 +9,7 @@ import pytest
 from xautolm.records import Pipeline
 from xautolm.report.summary import read_run, summarise
 
-from .conftest import TYPICAL_EXTRAS
+from .conftest import TYPICAL_EXTRAS, make_trial
 
 
 @pytest.fixture
@@ -169,3 +169,15 @@ def test_oversized_and_wrongly_typed_optional_files_do_not_break_the_report(summ
     report = summary(extras=extras)
     assert report.data.labels == (("c", 2),)
     assert report.dropped == (("None", ""),)
+
+
+def test_constraints_are_explained_and_decide_what_is_recommended(summary):
+    bound = {"name": "time", "is_minimum": False, "bound": 10.0}
+    trials = [make_trial(0, 0.8, 8.0), make_trial(1, 0.9, 12.0)]
+
+    kept = summary(trials, constraints=[bound], front=[0], best=0)
+    broken = summary(trials, constraints=[bound | {"bound": 1.0}])
+
+    assert kept.best.trial.trial_id == 0
+    assert "Constraint time <= 10: 1 of 2 scored trials keep it; only they are compared." in kept.notes
+    assert "No trial keeps the constraint time <= 1: front and recommendation disregard it." in broken.notes

@@ -99,6 +99,7 @@ class LocalBackend:
         self._running: dict[int, tuple[Trial, Job, str, int]] = {}
         self._busy: dict[int, int] = {}
         self._side: dict[int, Outcome] = {}
+        self._stopped: dict[int, tuple[str, dict[str, Any]]] = {}
         self._done: list[TrialResult] = []
         self._n_jobs = 0
 
@@ -161,9 +162,17 @@ class LocalBackend:
                     epoch=float(report.get("epoch", 0.0)),
                     n_epochs=float(report.get("n_epochs", 0.0)),
                     stage=str(report.get("stage", "start")),
+                    curve=tuple((int(step), float(s), float(score)) for step, s, score in report.get("curve", ())),
+                    n_steps=int(report.get("n_steps", 0)),
                 )
             )
         return found
+
+    def stop(self, trial_id: int, reason: str) -> None:
+        """Kill a running trial; its result is `stopped`, with the curve so far."""
+        _, job, _, _ = self._running[trial_id]
+        self._stopped[trial_id] = (reason, job.progress())
+        self._server.stop(job)
 
     def stop_all(self) -> None:
         """Kill every running trial; their results (`interrupted`) are dropped."""
@@ -214,6 +223,8 @@ class LocalBackend:
             trial, _, started_at, n_parallel = entry
             del self._running[trial.trial_id], self._busy[trial.trial_id]
             result = trial_result(trial, outcome)
+            if trial.trial_id in self._stopped:
+                result = _stopped_result(result, outcome, *self._stopped.pop(trial.trial_id))
             if result.is_ok:
                 self._keep_checkpoint(trial.trial_id, job.folder)
             shutil.rmtree(job.folder, ignore_errors=True)
@@ -259,6 +270,9 @@ def trial_result(trial: Trial, outcome: Outcome) -> TrialResult:
                 train_s=cost["train_s"],
                 predict_s=cost["predict_s"],
                 peak_mem_mib=result.get("device_mem_mib", outcome.peak_mem_mib),
+                n_trainable=result["n_trained"],
+                size_mib=cost["size_mib"],
+                latency_ms=cost["latency_ms"],
             ),
         )
     if outcome.kind == "finished":
@@ -272,6 +286,14 @@ def trial_result(trial: Trial, outcome: Outcome) -> TrialResult:
         return replace(blank, status="interrupted", error=TrialError("stopped", outcome.detail))
     kind = "hang" if outcome.kind == "hang" else "killed" if "SIGKILL" in outcome.detail else "died"
     return replace(blank, error=TrialError(kind, outcome.detail))
+
+
+def _stopped_result(result: TrialResult, outcome: Outcome, reason: str, progress: Mapping[str, Any]) -> TrialResult:
+    """The record of a trial that the search stopped; one that ended on its own in the meantime stays what it is."""
+    if outcome.kind != "stopped":
+        return result
+    curve = tuple((int(step), float(s), float(score)) for step, s, score in progress.get("curve", ()))
+    return replace(result, status="stopped", error=TrialError("dominated", reason), curve=curve)
 
 
 def _now() -> str:

@@ -36,6 +36,12 @@ def fit(
     threads: Annotated[int | None, typer.Option(help="Threads per trial.")] = None,
     workers: Annotated[int | None, typer.Option(help="Trials at the same time.")] = None,
     objectives: Annotated[str | None, typer.Option(help="f1,time; the first decides the recommendation.")] = None,
+    constraint: Annotated[
+        list[str] | None, typer.Option(help="Bound for what is recommended: 'f1>=0.9', 'latency<=20' (ms).")
+    ] = None,
+    no_stopping: Annotated[
+        bool, typer.Option("--no-stopping", help="Let every trial run to its end, also a hopeless one.")
+    ] = False,
     models: Annotated[str | None, typer.Option(help="Names, folders or hub ids, separated by commas.")] = None,
     exclude_models: Annotated[str | None, typer.Option(help="Models to leave out.")] = None,
     methods: Annotated[str | None, typer.Option(help="head, partial, lora, full.  [default: all]")] = None,
@@ -75,6 +81,8 @@ def fit(
         "threads": threads,
         "workers": workers,
         "objectives": _listed(objectives),
+        "constraint": tuple(constraint) if constraint else None,
+        "stopping": False if no_stopping else None,
         "models": _listed(models),
         "exclude_models": _listed(exclude_models),
         "methods": _listed(methods),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +19,7 @@ from xautolm.evaluate.tokens import TokenRows
 from xautolm.records import ModelSpec
 
 _PREDICT_BATCH = 64
+_LATENCY_ROWS, _LATENCY_WARM_UP = 15, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,17 @@ def predict_logits(
 ) -> NDArray[np.float32]:
     """Logits (n_rows, n_classes) in the order of `rows`, computed in batches of similar length."""
     return run_batches(lambda batch: module(**batch)["logits"], module, tokens, collator, device, rows)
+
+
+def latency_ms(module: nn.Module, tokens: TokenRows, collator: Collator, device: torch.device) -> float:
+    """Median milliseconds of one prediction at batch size 1, over rows spread evenly over a split."""
+    rows = np.linspace(0, len(tokens) - 1, min(_LATENCY_ROWS, len(tokens))).astype(int).tolist()
+    times = []
+    for row in [*rows[:_LATENCY_WARM_UP], *rows]:
+        started = time.perf_counter()
+        predict_logits(module, tokens, collator, device, [row])  # ends with a copy to the CPU, so the device is done
+        times.append(time.perf_counter() - started)
+    return 1000.0 * statistics.median(times[_LATENCY_WARM_UP:])
 
 
 def run_batches(

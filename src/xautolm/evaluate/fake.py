@@ -75,9 +75,31 @@ class FakeBackend:
 
     def running(self) -> list[Progress]:
         return [
-            Progress(result.trial_id, result.pipeline, elapsed_s=self._now_s - start, stage="train")
+            Progress(
+                result.trial_id,
+                result.pipeline,
+                elapsed_s=self._now_s - start,
+                stage="train",
+                curve=tuple(point for point in result.curve if point[1] <= self._now_s - start),
+                n_steps=result.curve[-1][0] if result.curve else 0,
+            )
             for _, start, result in self._running
         ]
+
+    def stop(self, trial_id: int, reason: str) -> None:
+        """End a trial now; its result is `stopped` and costs what it took so far."""
+        end, start, result = next(item for item in self._running if item[2].trial_id == trial_id)
+        self._running.remove((end, start, result))
+        elapsed_s = self._now_s - start
+        stopped = replace(
+            result,
+            status="stopped",
+            scores={},
+            cost=Cost(time_s=elapsed_s, peak_mem_mib=result.cost.peak_mem_mib),
+            curve=tuple(point for point in result.curve if point[1] <= elapsed_s),
+            error=TrialError("dominated", reason),
+        )
+        self._running.append((self._now_s, start, stopped))
 
     def stop_all(self) -> None:
         self._running = []

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
 
 from xautolm import registry
-from xautolm.evaluate.batches import LabelledRows, has_bf16, predict_logits
+from xautolm.evaluate.batches import LabelledRows, has_bf16, latency_ms, predict_logits
 from xautolm.evaluate.job_folder import DivergedError, InvalidPipelineError, JobFolder
 from xautolm.evaluate.regression import fit_head
 from xautolm.evaluate.trial_data import (
@@ -32,6 +32,7 @@ MAX_SUBSET = 256
 _MIN_SUBSET = 64
 #: The intermediate validations may cost about this share of the training.
 _VALIDATION_SHARE = 0.15
+_FP32_BYTES = 4
 
 
 def evaluate_pipeline(spec: Mapping[str, Any], folder: JobFolder) -> dict[str, Any]:
@@ -69,6 +70,8 @@ def evaluate_pipeline(spec: Mapping[str, Any], folder: JobFolder) -> dict[str, A
         "train_s": fitted.train_s,
         "predict_s": now - predict_started + fitted.predict_s,
         "load_s": load_s,
+        "latency_ms": latency_ms(module, data.tokens["validation"], data.collator, device),
+        "size_mib": merged_size_mib(module),
     }
     state = trainable_state(module)
     checkpoint = folder.path / "checkpoint"
@@ -76,6 +79,12 @@ def evaluate_pipeline(spec: Mapping[str, Any], folder: JobFolder) -> dict[str, A
     save_file({name: value.contiguous() for name, value in state.items()}, checkpoint / "trained.safetensors")
     result = {"scores": scores, "curve": fitted.curve, "cost": cost}
     return {**result, "n_trained": sum(value.numel() for value in state.values())} | _device_memory(device)
+
+
+def merged_size_mib(module: nn.Module) -> float:
+    """Weights of the model that would be deployed, in fp32: adapters are merged into what they adapt."""
+    n_kept = sum(int(parameter.numel()) for name, parameter in module.named_parameters() if "lora_" not in name)
+    return n_kept * _FP32_BYTES / 2**20
 
 
 def _device_memory(device: torch.device) -> dict[str, float]:
@@ -91,25 +100,26 @@ class _CurveCallback(TrainerCallback):  # type: ignore[misc]  # transformers is 
         self._module, self._data, self._rows, self._folder = module, data, rows, folder
         self._steps: set[int] = set()
         self._started = self._reported = 0.0
+        self._n_steps = 1
         self.curve: list[list[float]] = []
         self.best: dict[str, Tensor] | None = None
         self._best_score = -1.0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        total = max(int(state.max_steps), 1)
+        self._n_steps = total = max(int(state.max_steps), 1)
         self._steps = {max(1, round(total * (i + 1) / N_VALIDATIONS)) for i in range(N_VALIDATIONS)}
         self._started = time.monotonic()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         step = int(state.global_step)
-        now = time.monotonic()
-        if now - self._reported > 0.5:
-            self._reported = now
-            self._folder.report(
-                stage="train", epoch=float(state.epoch or 0), n_epochs=float(args.num_train_epochs), step=step
-            )
-        if step in self._steps:
+        is_validated = step in self._steps
+        if is_validated:
             self._validate(step)
+        now = time.monotonic()
+        if is_validated or now - self._reported > 0.5:
+            self._reported = now
+            epochs = {"epoch": float(state.epoch or 0), "n_epochs": float(args.num_train_epochs)}
+            self._folder.report(stage="train", **epochs, step=step, n_steps=self._n_steps, curve=self.curve)
 
     def _validate(self, step: int) -> None:
         device = next(self._module.parameters()).device

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from xautolm import pareto
 from xautolm.errors import RunFolderError
-from xautolm.records import Objective, RunReport, Status, TrialResult
+from xautolm.records import Constraint, Objective, RunReport, Status, TrialResult
 
 #: Keys of `run.json` without which no report can be made; all others have a default.
 REQUIRED = ("run_id", "status", "objectives")
@@ -39,6 +39,11 @@ def read_run(folder: str | Path) -> RunReport:
     if counted != _count(run.get("n_trials")) or not known.issuperset(front) or best not in (*known, None):
         front, best = _front_of(trials, run)
     return RunReport(folder=str(path), run=run, trials=trials, front=front, best=best)
+
+
+def constraints_of(run: Mapping[str, Any]) -> tuple[Constraint, ...]:
+    """The bounds of the run."""
+    return tuple(Constraint(**entry) for entry in run.get("constraints", ()))
 
 
 def quality_objective(run: Mapping[str, Any]) -> Objective:
@@ -158,4 +163,5 @@ def _count(value: Any) -> int:
 def _front_of(trials: tuple[TrialResult, ...], run: Mapping[str, Any]) -> tuple[tuple[int, ...], int | None]:
     """Front and recommended trial, computed from the trials."""
     objectives = tuple(Objective(entry["name"], entry["direction"]) for entry in run["objectives"])
-    return pareto.front(trials, objectives), pareto.recommend(trials, objectives)
+    constraints = constraints_of(run)
+    return pareto.front(trials, objectives, constraints), pareto.recommend(trials, objectives, constraints)

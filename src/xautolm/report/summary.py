@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xautolm.records import RunReport
-from xautolm.report.folder import quality_objective, read_extra, read_run
+from xautolm.pareto import satisfies
+from xautolm.records import RunReport, TrialResult
+from xautolm.report.folder import constraints_of, quality_objective, read_extra, read_run
 from xautolm.report.recommend import Recommendation, recommend
 from xautolm.report.rows import TrialRow, best_so_far, finite, trial_rows
 from xautolm.report.wording import METRIC_NAMES, clean, duration, number, plural
@@ -160,7 +161,10 @@ def summarise(report: RunReport) -> Summary:
         dropped=_dropped(space.get("dropped")),
         prior=_prior(_mapping(run.get("prior")), extras["prior"][0]),
         data=data,
-        notes=_notes(run, rows, [note for _, note in extras.values() if note]),
+        notes=(
+            *_bounds_note(run, report.trials),
+            *_notes(run, rows, [note for _, note in extras.values() if note]),
+        ),
         versions=_pairs(run.get("versions")),
         machine=_pairs(run.get("machine")),
         seed=clean(run.get("seed", ""), 20),
@@ -261,6 +265,19 @@ def _notes(run: Mapping[str, Any], rows: Sequence[TrialRow], damage: Sequence[st
         "times with care."
     )
     return (*_sentences(run.get("notes")), *damage, *([uneven] if len(loads) > 1 else []))
+
+
+def _bounds_note(run: Mapping[str, Any], trials: Sequence[TrialResult]) -> tuple[str, ...]:
+    """How many trials kept the constraints of the run; a warning when none did."""
+    constraints = constraints_of(run)
+    if not constraints:
+        return ()
+    bounds = " and ".join(f"{c.name} {'>=' if c.is_minimum else '<='} {c.bound:g}" for c in constraints)
+    valid = [trial for trial in trials if trial.is_ok]
+    n_kept = sum(satisfies(trial, constraints) for trial in valid)
+    if n_kept == 0:
+        return (f"No trial keeps the constraint {bounds}: front and recommendation disregard it.",)
+    return (f"Constraint {bounds}: {n_kept} of {plural(len(valid), 'scored trial')} keep it; only they are compared.",)
 
 
 def _dropped(entries: Any) -> tuple[tuple[str, str], ...]:

@@ -59,8 +59,20 @@ class Backend(Protocol):
         """How far the running trials are."""
         ...
 
+    def stop(self, trial_id: int, reason: str) -> None:
+        """Stop one running trial; its result comes as `stopped`."""
+        ...
+
     def stop_all(self) -> None:
         """Stop the running trials; their results never come."""
+        ...
+
+
+class Stopper(Protocol):
+    """Decides which running trials are not worth finishing (`search.stopping.FrontStopper`)."""
+
+    def reason(self, running: Progress, results: Sequence[TrialResult]) -> str | None:
+        """Why a running trial can be stopped; None = let it run."""
         ...
 
 
@@ -87,6 +99,7 @@ class _State:
 
     results: list[TrialResult]
     running: dict[int, Trial] = field(default_factory=dict)
+    stopping: set[int] = field(default_factory=set)
     n_interrupted: int = 0
 
     def next_id(self) -> int:
@@ -113,6 +126,7 @@ def search(
     seed: int,
     finished: Sequence[TrialResult] = (),
     events: Events | None = None,
+    stopper: Stopper | None = None,
 ) -> list[TrialResult]:
     """Evaluate pipelines until the budget is spent.
 
@@ -123,6 +137,7 @@ def search(
         seed: seed of the run.
         finished: results of earlier sittings, in the order they finished.
         events: hooks of the caller.
+        stopper: ends running trials early; None = every trial runs to its end.
 
     Returns:
         All results, earlier ones first, in the order they finished. Trials that still ran when the time was out,
@@ -139,7 +154,9 @@ def search(
             if not state.running:
                 break
             _collect(asker, backend.poll(min(events.tick_s, clock.remaining_s)), state, events)
-            events.on_tick(backend.running())
+            running = backend.running()
+            _stop_hopeless(stopper, backend, running, state)
+            events.on_tick(running)
         # What finished since the last poll was paid for: keep it before the rest is stopped.
         _collect(asker, backend.poll(0.0) if state.running else [], state, events)
     finally:
@@ -162,10 +179,24 @@ def _launch(asker: Asker, backend: Backend, clock: Clock, seed: int, state: _Sta
         state.running[trial_id] = trial
 
 
+def _stop_hopeless(stopper: Stopper | None, backend: Backend, running: Sequence[Progress], state: _State) -> None:
+    """Stop the trials that cannot matter any more, each once."""
+    if stopper is None:
+        return
+    for progress in running:
+        if progress.trial_id in state.stopping:
+            continue
+        reason = stopper.reason(progress, state.results)
+        if reason is not None:
+            state.stopping.add(progress.trial_id)
+            backend.stop(progress.trial_id, reason)
+
+
 def _collect(asker: Asker, arrived: Sequence[TrialResult], state: _State, events: Events) -> None:
     """Record results; interrupted trials are forgotten, so that their id is used again."""
     for result in arrived:
         trial = state.running.pop(result.trial_id)
+        state.stopping.discard(result.trial_id)
         if result.status == "interrupted":
             state.n_interrupted += 1
             _check_interruptions(state.n_interrupted, result)
