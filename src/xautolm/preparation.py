@@ -28,7 +28,8 @@ from xautolm.export import ExportContext
 from xautolm.metafeatures.gpus import visible_gpus
 from xautolm.metafeatures.machine import available_memory_mib, machine_facts, usable_cores
 from xautolm.methods.method import Facts
-from xautolm.prior.reference import build_reference_prior, cold_prior
+from xautolm.prior.evidence import nearest
+from xautolm.prior.reference import ReferenceOptions, build_reference_prior, cold_prior
 from xautolm.quantities import parse_size
 from xautolm.recording import Observer
 from xautolm.records import Experience, Gains, ModelSpec, Prior, Profile, Task, TrialResult
@@ -209,9 +210,18 @@ def make_prior(settings: Settings, space: Space, store: ExperienceStore | None, 
     """The warm prior from the store, or a cold one; this data's own earlier runs count as distance 0."""
     if settings.prior == "none" or store is None:
         return cold_prior()
-    experiences = store.load(kind=task.kind, exclude_datasets=settings.exclude_dataset)
-    prior = build_reference_prior(space, experiences, profile, fingerprint=task.fingerprint, sketch=task.sketch)
-    return replace(prior, gains=past_gains(experiences))
+    options = ReferenceOptions()
+    rated = nearest(
+        store,
+        task.kind,
+        profile,
+        task.fingerprint,
+        task.sketch,
+        options=options.distance,
+        exclude_datasets=settings.exclude_dataset,
+    )
+    prior = build_reference_prior(space, rated, options)
+    return replace(prior, gains=past_gains([item.experience for item in rated]))
 
 
 def past_gains(experiences: Sequence[Experience]) -> tuple[Gains, ...]:

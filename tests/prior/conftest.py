@@ -40,8 +40,8 @@ def pipeline() -> Callable[..., Pipeline]:
 @pytest.fixture
 def profile() -> Callable[..., Profile]:
     def make(rows: float = 1000.0, classes: float = 2.0, semantic: tuple[float, ...] | None = None) -> Profile:
-        task = {"n_rows": rows, "n_classes": classes}
-        return Profile("classification/1", task, "system/1", {"ram_gib": 8.0, "gpu_gib": 0.0}, semantic)
+        task = {"n_train": rows, "n_classes": classes}
+        return Profile("classification/1", task, "system/1", {"ram_gib": 8.0, "gpu_memory_gib": 0.0}, semantic)
 
     return make
 

@@ -11,6 +11,7 @@ import pytest
 
 from xautolm.prior.blame import blamed
 from xautolm.prior.decisions import Choice
+from xautolm.prior.evidence import rate
 from xautolm.prior.model import SearchModel
 from xautolm.prior.reference import ReferenceOptions, build_reference_prior
 from xautolm.records import Experience, Pipeline, Prior, Profile, Status
@@ -24,14 +25,9 @@ MakeProfile = Callable[..., Profile]
 @pytest.fixture
 def build(space: Space, profile: MakeProfile) -> Callable[..., Prior]:
     def run(experiences: list[Experience], **options: object) -> Prior:
-        return build_reference_prior(
-            space,
-            experiences,
-            profile(),
-            fingerprint="fp-mine",
-            sketch=tuple(range(100)),
-            options=ReferenceOptions(**options) if options else None,  # type: ignore[arg-type]
-        )
+        settings = ReferenceOptions(**options)  # type: ignore[arg-type]
+        rated = rate(experiences, profile(), "fp-mine", tuple(range(100)), settings.distance)
+        return build_reference_prior(space, rated, settings)
 
     return run
 
@@ -130,6 +126,28 @@ def test_near_tasks_count_more_and_own_data_most(
     assert l_ > m > s
     ignoring_distance = build(runs, beta_scale=0.0)
     assert weight(ignoring_distance, "full.model", "s") > s
+
+
+def test_neighbours_tell_the_parts_of_their_distance(
+    build: Callable[..., Prior], pipeline: MakePipeline, experience: MakeExperience, profile: MakeProfile
+) -> None:
+    far = replace(profile(1_000_000, 50), system={"ram_gib": 64.0, "gpu_memory_gib": 0.0})
+    prior = build([experience(pipeline("s"), dataset="far", features=far), experience(pipeline("m"))])
+    near, distant = prior.neighbours
+    assert near.groups == {"task": 0.0, "system": 0.0}
+    assert distant.distance == pytest.approx((0.4 * distant.groups["task"] + 0.3 * distant.groups["system"]) / 0.7)
+    assert Prior.from_dict(json.loads(json.dumps(prior.to_dict()))) == prior
+
+
+def test_the_order_in_which_experiences_are_read_does_not_matter(
+    build: Callable[..., Prior], pipeline: MakePipeline, experience: MakeExperience
+) -> None:
+    read = []
+    for i in range(12):
+        made = experience(pipeline("sml"[i % 3], epochs=1 + i % 4), status="ok" if i % 2 else "oom", f1=0.8)
+        read.append(replace(made, result=replace(made.result, trial_id=i)))
+    assert build(read) == build(read[::-1])
+    assert build(read, k_positive=3) == build(read[::-1], k_positive=3)
 
 
 def test_only_the_nearest_are_used_when_k_is_given(

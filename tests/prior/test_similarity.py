@@ -1,4 +1,4 @@
-"""Distances between tasks: finite whatever the features, with weights over the groups that are there."""
+"""Distances between tasks: finite whatever the features, over what two profiles share, robust against absurd rows."""
 
 from __future__ import annotations
 
@@ -11,15 +11,31 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from xautolm.prior.similarity import DistanceOptions, distances, is_same_data, normalised
+from xautolm.metafeatures import TASK_FEATURES
+from xautolm.metafeatures.machine import system_features
+from xautolm.prior.normalisers import normalised
+from xautolm.prior.similarity import (
+    GROUPS,
+    PUBLISHED_FEATURES,
+    DistanceOptions,
+    combined,
+    distance_parts,
+    distance_table,
+    distances,
+    is_same_data,
+)
 from xautolm.records import Profile
 
 MakeProfile = Callable[..., Profile]
+BOTH_FORMS = [DistanceOptions(), DistanceOptions.published()]
 
 
-def test_nearer_task_has_the_smaller_distance_and_the_same_task_none(profile: MakeProfile) -> None:
+@pytest.mark.parametrize("options", BOTH_FORMS, ids=["full", "published"])
+def test_nearer_task_has_the_smaller_distance_and_the_same_task_none(
+    profile: MakeProfile, options: DistanceOptions
+) -> None:
     current = profile(1000, 2)
-    d = distances(current, [profile(1000, 2), profile(1500, 2), profile(100_000, 40)])
+    d = distances(current, [profile(1000, 2), profile(1500, 2), profile(100_000, 40)], options)
     assert d[0] == 0
     assert 0 < d[1] < d[2]
 
@@ -35,36 +51,146 @@ def test_missing_embedding_rescales_the_other_weights(profile: MakeProfile) -> N
     assert with_embedding[0] == pytest.approx(without[0] * 0.7 + 0.3 * 1.0)
 
 
-def test_profile_without_a_common_schema_is_put_farthest(profile: MakeProfile) -> None:
-    stranger = replace(profile(), schema="generation/1", system_schema="system/0")
+def test_parts_are_what_the_distance_is_made_of(profile: MakeProfile) -> None:
+    others = [profile(100_000, 40, semantic=(0.0, 1.0)), profile(1200, 2)]
+    parts = distance_parts(profile(1000, 2, semantic=(1.0, 0.0)), others)
+    assert set(parts) == set(GROUPS)
+    assert parts["semantic"][0] == pytest.approx(1.0)
+    assert math.isnan(parts["semantic"][1])
+    assert parts["system"].tolist() == [0.0, 0.0]
+    expected = (0.4 * parts["task"][0] + 0.3 * parts["semantic"][0]) / 1.0
+    assert combined(parts, DistanceOptions())[0] == pytest.approx(expected)
+
+
+def test_profile_without_a_common_feature_is_put_farthest(profile: MakeProfile) -> None:
+    stranger = replace(profile(), task={"n_pages": 7.0}, system={"n_disks": 2.0})
     d = distances(profile(1000, 2), [profile(2000, 2), stranger, profile(9000, 9)])
     assert d[1] == d[2] > d[0]
     assert distances(profile(), [stranger]).tolist() == [1.0]
     assert distances(profile(), []).tolist() == []
+    assert distances(profile(), [profile()], DistanceOptions(0, 0, 0)).tolist() == [1.0]
 
 
-@pytest.mark.parametrize("normalizer", ["log", "min-max", "standard"])
-def test_constant_columns_do_not_count(normalizer: str) -> None:
-    rows = np.array([[5.0, 1.0], [5.0, 2.0], [5.0, 4.0]])
+def test_schemas_of_different_age_and_kind_are_compared_over_the_names_they_share() -> None:
+    old = Profile("classification/1", {"n_train": 100.0, "n_classes": 2.0}, "system/1", {"ram_gib": 8.0})
+    new = replace(old, schema="classification/2", task={**old.task, "vocabulary": 900.0}, system_schema="system/2")
+    answers = Profile("generation/1", {"n_train": 100.0, "mean_prompt_chars": 50.0}, "system/2", {"ram_gib": 64.0})
+    far = replace(new, task={"n_train": 1e6, "n_classes": 90.0, "vocabulary": 1e5})
+    parts = distance_parts(new, [old, answers, far])
+    assert parts["task"][:2].tolist() == [0.0, 0.0]
+    assert parts["task"][2] == pytest.approx(1.0)
+    assert parts["system"].tolist() == [0.0, 1.0, 0.0]
+
+
+def test_distance_over_some_of_the_features_is_scaled_to_all_of_them(profile: MakeProfile) -> None:
+    """Without it a profile would look nearer for every feature that it lacks."""
+    here = Profile("t/2", {"a": 0.0, "b": 0.0, "c": 0.0, "d": 0.0}, "s/1", {})
+    whole = replace(here, task=dict.fromkeys("abcd", 1.0))
+    part = replace(here, schema="t/1", task={"a": 1.0})
+    unscaled = DistanceOptions(normalizers=(), is_per_feature=False)
+    assert distance_parts(here, [whole, part], unscaled)["task"].tolist() == [2.0, 2.0]
+    manhattan = replace(unscaled, metric="manhattan")
+    assert distance_parts(here, [whole, part], manhattan)["task"].tolist() == [4.0, 4.0]
+    for metric in ("euclidean", "manhattan"):
+        per_feature = replace(unscaled, metric=metric, is_per_feature=True)
+        assert distance_parts(here, [whole, part], per_feature)["task"].tolist() == [1.0, 1.0]
+
+
+def test_cosine_over_shared_features_leaves_the_others_out() -> None:
+    here = Profile("t/2", {"a": 1.0, "b": 0.0, "c": 5.0}, "s/1", {})
+    other = Profile("t/1", {"a": 2.0, "b": 2.0}, "s/1", {})
+    parts = distance_parts(here, [other], DistanceOptions(metric="cosine", normalizers=()))
+    assert parts["task"][0] == pytest.approx(1 - math.sqrt(0.5))
+
+
+def test_published_form_sees_the_published_features_only() -> None:
+    names = {*TASK_FEATURES[:10], *list(system_features())[:5]}
+    assert names <= PUBLISHED_FEATURES
+    here = Profile("classification/2", {"n_train": 10.0, "vocabulary": 1.0}, "system/2", {"speed": 1.0})
+    other = replace(here, task={"n_train": 10.0, "vocabulary": 99.0}, system={"speed": 9.0})
+    parts = distance_parts(here, [other], DistanceOptions.published())
+    assert parts["task"].tolist() == [0.0]
+    assert math.isnan(parts["system"][0])
+
+
+def test_published_form_is_the_published_arithmetic() -> None:
+    """Three tasks by hand: log, min-max over all of them, Euclidean; 0.4 task + 0.3 semantic + 0.3 system."""
+    make = lambda n, ram, semantic: Profile("c/1", {"n_train": n}, "s/1", {"ram_gib": ram}, semantic)  # noqa: E731
+    here, a, b = make(99, 7, (1.0, 0.0)), make(999, 7, (0.0, 1.0)), make(9999, 63, (1.0, 0.0))
+    task = [0.5, 1.0]  # log1p: 2, 3 and 4 times ln 10
+    system = [0.0, 1.0]
+    expected = [0.4 * task[0] + 0.3 * 1.0 + 0.3 * system[0], 0.4 * task[1] + 0.3 * 0.0 + 0.3 * system[1]]
+    assert distances(here, [a, b], DistanceOptions.published()) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("absurd", [1e9, 1e300, -1e300])
+def test_one_absurd_row_does_not_flatten_the_others(profile: MakeProfile, absurd: float) -> None:
+    here = profile(1000, 2)
+    others = [profile(500 * 2.0**i, 2 + i) for i in range(8)]
+    before = distances(here, others)
+    after = distances(here, [*others, profile(absurd, absurd)])
+    assert (after[:-1] > before / 4).all()
+    assert np.argsort(after[:-1]).tolist() == np.argsort(before).tolist()
+    assert after[-1] == after.max()
+    published = DistanceOptions.published()
+    flattened = distances(here, [*others, profile(absurd, absurd)], published)[:-1] / distances(here, others, published)
+    assert flattened.mean() < (after[:-1].sum() / before.sum())
+
+
+def test_table_is_symmetric_with_a_diagonal_of_zeros(profile: MakeProfile) -> None:
+    profiles = [profile(10.0**i, i, semantic=(1.0, float(i))) for i in range(1, 5)]
+    table = distance_table(profiles)
+    assert table == pytest.approx(table.T)
+    assert np.diag(table) == pytest.approx([0.0] * 4)
+    assert table[0, 1:] == pytest.approx(distances(profiles[0], profiles[1:]))
+    assert distance_table([]).shape == (0, 0)
+
+
+def test_embeddings_of_different_models_are_never_compared(profile: MakeProfile) -> None:
+    parts = distance_parts(
+        profile(semantic=(1.0, 0.0)),
+        [profile(semantic=(1.0, 0.0, 0.0)), profile(semantic=(math.nan, 1.0)), profile(semantic=())],
+    )
+    assert np.isnan(parts["semantic"]).all()
+
+
+@pytest.mark.parametrize("normalizer", ["log", "min-max", "standard", "clip", "rank"])
+def test_constant_columns_do_not_count_and_absent_values_stay_absent(normalizer: str) -> None:
+    rows = np.array([[5.0, 1.0], [5.0, 2.0], [5.0, np.nan]])
     out = normalised(rows, [normalizer])  # type: ignore[list-item]
-    assert np.isfinite(out).all()
+    assert np.isnan(out).tolist() == np.isnan(rows).tolist()
     assert len(set(out[:, 0])) == 1
+    assert out[1, 1] > out[0, 1]
+
+
+def test_clip_leaves_ordinary_columns_alone() -> None:
+    rng = np.random.default_rng(0)
+    columns = np.column_stack([rng.normal(size=200), rng.random(200), rng.integers(0, 2, 200)])
+    assert (normalised(columns, ["clip"]) == columns).all()
 
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    values=st.lists(st.tuples(finite, st.floats(), st.floats(-1, 1), st.booleans()), min_size=2, max_size=6),
+    values=st.lists(st.tuples(finite, st.floats(), finite, st.booleans(), st.booleans()), min_size=2, max_size=6),
     metric=st.sampled_from(["euclidean", "cosine", "manhattan"]),
-    normalizers=st.lists(st.sampled_from(["log", "min-max", "standard"]), max_size=3),
+    normalizers=st.lists(st.sampled_from(["log", "min-max", "standard", "clip", "rank"]), max_size=4),
+    is_per_feature=st.booleans(),
 )
 def test_distances_are_always_finite_and_not_negative(
-    profile: MakeProfile, values: list[tuple[float, float, float, bool]], metric: str, normalizers: list[str]
+    profile: MakeProfile,
+    values: list[tuple[float, float, float, bool, bool]],
+    metric: str,
+    normalizers: list[str],
+    is_per_feature: bool,
 ) -> None:
-    profiles = [profile(a, b, semantic=(c, 0.0) if has else None) for a, b, c, has in values]
-    options = DistanceOptions(metric=metric, normalizers=tuple(normalizers))  # type: ignore[arg-type]
+    profiles = []
+    for a, b, c, has, is_short in values:
+        one = profile(a, b, semantic=(c, 0.0) if has else None)
+        profiles.append(replace(one, task={"n_train": a}) if is_short else one)
+    options = DistanceOptions(metric=metric, normalizers=tuple(normalizers), is_per_feature=is_per_feature)  # type: ignore[arg-type]
     d = distances(profiles[0], profiles[1:], options)
     assert d.shape == (len(profiles) - 1,)
     assert all(math.isfinite(x) and x >= 0 for x in d)

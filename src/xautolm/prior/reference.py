@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from xautolm.pareto import minimised
 from xautolm.prior.blame import blamed
+from xautolm.prior.evidence import Rated
 from xautolm.prior.model import SearchModel
 from xautolm.prior.portfolio import SIZE as PORTFOLIO_SIZE
 from xautolm.prior.portfolio import portfolio
-from xautolm.prior.similarity import DistanceOptions, distances, is_same_data
-from xautolm.records import Experience, Neighbour, Objective, Prior, Profile
+from xautolm.prior.similarity import DistanceOptions
+from xautolm.records import Experience, Neighbour, Objective, Prior
 from xautolm.space.params import Space
 
 #: What the utility of a success is made of (published default), each with half of the weight.
@@ -31,7 +32,7 @@ class ReferenceOptions:
     """Constants of the published warm start; defaults are the published adaptive configuration.
 
     Attributes:
-        distance: how profiles are compared.
+        distance: how profiles are compared when experiences are read for it (`evidence.nearest`).
         k_positive: successes used, nearest first; None = all.
         k_negative: failures used, nearest first; None = all.
         objectives: what the utility of a success is made of.
@@ -45,7 +46,7 @@ class ReferenceOptions:
         default_share: weight that the cold model gives to known-good values before it is warmed (published 0).
     """
 
-    distance: DistanceOptions = field(default_factory=DistanceOptions)
+    distance: DistanceOptions = field(default_factory=DistanceOptions.published)
     k_positive: int | None = None
     k_negative: int | None = None
     objectives: tuple[Objective, ...] = F1_AND_TIME
@@ -60,16 +61,30 @@ class ReferenceOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class _Evidence:
-    """An experience that may teach something, its distance, and the decisions that it speaks about."""
+class Evidence:
+    """An experience that teaches something: with which learning rate, and about which decisions.
 
-    experience: Experience
-    distance: float
-    handles: frozenset[str] | None  # None = all decisions, of a success
+    Attributes:
+        rated: the experience and how far its task is.
+        handles: the decisions that a failure speaks against; None = all decisions, of a success.
+        alpha: learning rate: positive for a success, negative for a failure.
+    """
+
+    rated: Rated
+    handles: frozenset[str] | None
+    alpha: float = 0.0
 
     @property
     def is_positive(self) -> bool:
         return self.handles is None
+
+    @property
+    def experience(self) -> Experience:
+        return self.rated.experience
+
+    @property
+    def distance(self) -> float:
+        return self.rated.distance
 
 
 def cold_prior() -> Prior:
@@ -77,36 +92,20 @@ def cold_prior() -> Prior:
     return Prior(kind="none", n_experiences=0, weight=0.0)
 
 
-def build_reference_prior(
-    space: Space,
-    experiences: Sequence[Experience],
-    profile: Profile,
-    *,
-    fingerprint: str,
-    sketch: Sequence[int],
-    options: ReferenceOptions | None = None,
-) -> Prior:
+def build_reference_prior(space: Space, rated: Sequence[Rated], options: ReferenceOptions | None = None) -> Prior:
     """Warm the cold model of a space with past experience.
 
     Args:
         space: the space of the run; decisions of an experience that it does not offer are skipped.
-        experiences: everything the store offers; leaving out data sets is the caller's choice.
-        profile: meta-features of the current task and machine.
-        fingerprint: of the current data; experiences of the same data count as distance 0.
-        sketch: bottom-k sketch of the current data, for recognising its subsets.
+        rated: past experiences with the distances of their tasks (`evidence.nearest`); leaving out data sets is the
+            caller's choice.
         options: constants of the method.
 
     Returns:
         The warm prior with its neighbours; a cold one when no experience changed the model.
     """
     options = options or ReferenceOptions()
-    evidence = _select(_gather(experiences, profile, fingerprint, sketch, options), options)
-    model, used = SearchModel.informed(space, options.default_share), list[_Evidence]()
-    for alpha, item in _by_alpha(evidence, options):
-        warmer = model.updated([item.experience.result.pipeline], alpha, item.handles)
-        if warmer is not model:
-            model = warmer
-            used.append(item)
+    model, used = replay(space, weighed(rated, options), options)
     if not used:
         return cold_prior()
     successes = [(item.experience, item.distance) for item in used if item.is_positive]
@@ -114,50 +113,66 @@ def build_reference_prior(
     return Prior("reference", len(used), 1.0, model.to_dict(), _neighbours(used), starts)
 
 
-def _gather(
-    experiences: Sequence[Experience],
-    profile: Profile,
-    fingerprint: str,
-    sketch: Sequence[int],
-    options: ReferenceOptions,
-) -> list[_Evidence]:
-    """Experiences that teach something, with their distance (a run has one profile: measured once)."""
-    runs = {experience.run_id: experience for experience in experiences}
-    measured = distances(profile, [e.profile for e in runs.values()], options.distance)
-    distance = {
-        run_id: 0.0 if is_same_data(fingerprint, sketch, e.fingerprint, e.sketch) else float(value)
-        for (run_id, e), value in zip(runs.items(), measured, strict=True)
-    }
+def weighed(rated: Sequence[Rated], options: ReferenceOptions | None = None) -> list[Evidence]:
+    """The experiences that teach something, with their learning rates, largest first (the published order).
+
+    Experiences with the same rate come in the order in which they were made.
+    """
+    options = options or ReferenceOptions()
+    selected = _select(_gather(rated, options), options)
+    alphas = _alphas(selected, options)
+    evidence = [replace(item, alpha=alpha) for item, alpha in zip(selected, alphas, strict=True)]
+    return sorted(evidence, key=lambda item: (-item.alpha, *_made(item.experience)))
+
+
+def replay(space: Space, evidence: Sequence[Evidence], options: ReferenceOptions) -> tuple[SearchModel, list[Evidence]]:
+    """Move the cold model by one piece of evidence after the other.
+
+    Returns:
+        The warm model, and the evidence that changed it.
+    """
+    model, used = SearchModel.informed(space, options.default_share), list[Evidence]()
+    for item in evidence:
+        warmer = model.updated([item.experience.result.pipeline], item.alpha, item.handles)
+        if warmer is not model:
+            model = warmer
+            used.append(item)
+    return model, used
+
+
+def _gather(rated: Sequence[Rated], options: ReferenceOptions) -> list[Evidence]:
+    """Successes with all metrics, and failures that are the pipeline's own."""
     evidence = []
-    for experience in experiences:
-        result = experience.result
+    for item in rated:
+        result = item.experience.result
         handles = None if result.is_ok else blamed(result)
         has_metrics = bool(np.isfinite(minimised([result], options.objectives)).all())
         if handles or (handles is None and has_metrics):
-            evidence.append(_Evidence(experience, distance[experience.run_id], handles))
+            evidence.append(Evidence(item, handles))
     return evidence
 
 
-def _select(evidence: Sequence[_Evidence], options: ReferenceOptions) -> list[_Evidence]:
+def _select(evidence: Sequence[Evidence], options: ReferenceOptions) -> list[Evidence]:
     """The nearest successes and the nearest failures."""
-    nearest = sorted(evidence, key=lambda item: item.distance)
+    nearest = sorted(evidence, key=lambda item: (item.distance, *_made(item.experience)))
     positive = [item for item in nearest if item.is_positive][: options.k_positive]
     return positive + [item for item in nearest if not item.is_positive][: options.k_negative]
 
 
-def _by_alpha(evidence: Sequence[_Evidence], options: ReferenceOptions) -> list[tuple[float, _Evidence]]:
-    """Learning rate of each piece of evidence, largest first (the published order of replay)."""
+def _alphas(evidence: Sequence[Evidence], options: ReferenceOptions) -> list[float]:
+    """Learning rate of each piece of evidence, (n,)."""
     n_positive = sum(item.is_positive for item in evidence)
     n_negative = len(evidence) - n_positive
     rise = min(options.positive_mass / max(n_positive, 1), options.max_positive_alpha)
     fall = min(options.negative_mass / max(n_negative, 1), options.max_negative_alpha)
-    utility = _utilities([item.experience for item in evidence if item.is_positive], options)
+    utility = utilities([item.experience for item in evidence if item.is_positive], options)
     weights = decay(np.asarray([item.distance for item in evidence]), options.beta_scale)
-    rated = []
-    for item, weight in zip(evidence, weights.tolist(), strict=True):
-        rate = rise * utility[id(item.experience)] if item.is_positive else -fall
-        rated.append((rate * weight, item))
-    return sorted(rated, key=lambda pair: -pair[0])
+    rates = [rise * utility[id(item.experience)] if item.is_positive else -fall for item in evidence]
+    return [rate * weight for rate, weight in zip(rates, weights.tolist(), strict=True)]
+
+
+def _made(experience: Experience) -> tuple[str, str, int]:
+    return experience.created_at, experience.run_id, experience.result.trial_id
 
 
 def decay(distance: npt.NDArray[np.float64], beta_scale: float) -> npt.NDArray[np.float64]:
@@ -172,7 +187,7 @@ def decay(distance: npt.NDArray[np.float64], beta_scale: float) -> npt.NDArray[n
     return np.asarray(np.exp(-beta * distance))
 
 
-def _utilities(experiences: Sequence[Experience], options: ReferenceOptions) -> dict[int, float]:
+def utilities(experiences: Sequence[Experience], options: ReferenceOptions) -> dict[int, float]:
     """Published `weighted_sum`: each objective scaled to [0, 1] inside its run, so that tasks are comparable.
 
     Returns:
@@ -193,18 +208,16 @@ def _utilities(experiences: Sequence[Experience], options: ReferenceOptions) -> 
     return utility
 
 
-def _neighbours(used: Sequence[_Evidence]) -> tuple[Neighbour, ...]:
+def _neighbours(used: Sequence[Evidence]) -> tuple[Neighbour, ...]:
     """One line of evidence per data set, nearest first."""
-    by_dataset: dict[str, list[_Evidence]] = {}
+    by_dataset: dict[str, list[Evidence]] = {}
     for item in used:
         by_dataset.setdefault(item.experience.dataset_id, []).append(item)
-    neighbours = [
-        Neighbour(
-            dataset_id=dataset_id,
-            distance=min(item.distance for item in items),
-            n_positive=sum(item.is_positive for item in items),
-            n_negative=sum(not item.is_positive for item in items),
+    neighbours = []
+    for dataset_id, items in by_dataset.items():
+        closest = min(items, key=lambda item: item.distance)
+        n_positive = sum(item.is_positive for item in items)
+        neighbours.append(
+            Neighbour(dataset_id, closest.distance, n_positive, len(items) - n_positive, closest.rated.groups)
         )
-        for dataset_id, items in by_dataset.items()
-    ]
     return tuple(sorted(neighbours, key=lambda n: (n.distance, n.dataset_id)))
