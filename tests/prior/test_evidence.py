@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from xautolm.experience.groups import ExperienceGroup
+from xautolm.experience.store import ExperienceStore
 from xautolm.prior.evidence import Rated, nearest, rate
 from xautolm.prior.similarity import DistanceOptions
 from xautolm.records import Experience, Pipeline, Profile
@@ -99,3 +101,15 @@ def test_two_machines_of_one_task_have_distances_of_their_own(experience: MakeEx
     rated = rate([large, small], here, "fp-mine", (), DistanceOptions.published())
     assert [item.experience for item in rated] == [small, large]
     assert rated[0].distance == 0 < rated[1].distance
+
+
+def test_a_real_store_gives_the_same_newest_first(tmp_path: Path, store: Memory, profile: MakeProfile) -> None:
+    everything = store.load_groups(store.groups())
+    numbered = [replace(e, result=replace(e.result, trial_id=i)) for i, e in enumerate(everything)]
+    with ExperienceStore(f"sqlite:///{tmp_path / 'store.db'}") as real:
+        real.add(numbered)
+        rated = read(real, profile(1000, 2), limit=7)  # type: ignore[arg-type]
+        assert [item.experience.result.trial_id for item in rated] == [7, 6, 5, 4, 3, 2, 1]
+        by_data = {item.experience.dataset_id: (item.distance, item.groups) for item in rated}
+    in_memory = read(store, profile(1000, 2))
+    assert by_data == {item.experience.dataset_id: (item.distance, item.groups) for item in in_memory}
