@@ -92,7 +92,8 @@ def test_every_command_and_option_is_in_the_readme(command: str) -> None:
 def test_options_of_fit_are_the_fields_of_the_settings_file() -> None:
     options = {flag.removeprefix("--").replace("-", "_") for flag in OPTIONS["fit"]}
     only_options = {"cold", "config", "json", "no_starter", "no_stopping", "out"}
-    only_fields = {"data", "data_sha256", "starter", "stopping"}  # the argument, what a run adds, the fields of --no-...
+    # The argument, what a run adds, and the fields of the options that begin with --no.
+    only_fields = {"data", "data_sha256", "starter", "stopping"}
 
     assert options - only_options == set(Settings.model_fields) - only_fields
 
