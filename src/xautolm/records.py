@@ -36,6 +36,11 @@ def _frozen_map(value: Mapping[str, Any]) -> Mapping[str, Any]:
     return MappingProxyType(dict(value))
 
 
+def _fields(record: Cost | TrialError) -> dict[str, Any]:
+    """What `asdict` gives for a record of plain values, without its deep copies (a store writes thousands)."""
+    return {name: getattr(record, name) for name in record.__slots__}
+
+
 @dataclass(frozen=True, slots=True)
 class Objective:
     """One quantity that a run optimises.
@@ -321,14 +326,14 @@ class TrialResult:
             "status": self.status,
             "pipeline": self.pipeline.to_dict(),
             "scores": dict(self.scores),
-            "cost": asdict(self.cost),
+            "cost": _fields(self.cost),
             "curve": [list(point) for point in self.curve],
             "seed": self.seed,
             "n_threads": self.n_threads,
             "n_parallel": self.n_parallel,
             "requested": self.requested.to_dict() if self.requested else None,
             "seen": list(self.seen),
-            "error": asdict(self.error) if self.error else None,
+            "error": _fields(self.error) if self.error else None,
             "started_at": self.started_at,
             "finished_at": self.finished_at,
         }

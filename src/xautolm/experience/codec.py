@@ -1,20 +1,33 @@
-"""An experience as plain JSON values and back, and the hashes that make adding it twice harmless."""
+"""An experience as rows and back, and the hashes that make adding it twice harmless.
+
+The rows hold JSON columns as text that is written once: it is what is hashed and what the database gets.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 from xautolm.errors import StoreError
 from xautolm.experience.scrub import scrub
-from xautolm.records import Experience, Profile, TrialResult, canonical_json
+from xautolm.records import Experience, Profile, TrialResult
 
 #: Largest trial number that every database's INTEGER holds.
 MAX_TRIAL_ID = 2**31 - 1
+#: Tasks on machines that an encoder remembers at once, some 20 kB each.
+MAX_SHARED = 256
+#: Columns that say nothing about what the experience is, in no content hash.
+_UNHASHED = frozenset({"source", "created_at", "time_limit_s", "memory_limit_mib"})
+_TEXT_COLUMNS = ("run_id", "status", "error_kind", "model", "method", "space_version", "model_revision")
+_TEXT_COLUMNS += ("source", "created_at")
+
+
+class JsonText(str):
+    """JSON that is written already; `write_json` hands it to the database as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,37 +39,70 @@ class Encoded:
     experience: Mapping[str, Any]
 
 
-def encode(experience: Experience) -> Encoded:
-    """Turn an experience into rows of JSON values (columns as in `schema`, without the ids).
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """Rows that experiences share, and the values they were made of (kept, so that their ids stay theirs)."""
 
-    The error message is scrubbed here, so that no caller can bring user text into a store.
+    task: dict[str, Any]
+    system: dict[str, Any]
+    hashes: str
+    made_of: tuple[object, ...]
 
-    Raises:
-        StoreError: the experience holds NaN, an infinity, or a value or character that a database cannot keep.
+
+class Encoder:
+    """Turns experiences into rows (columns as in `schema`, without the ids).
+
+    Experiences of one run share their profile and sketch in memory; their rows are written and hashed once.
     """
-    safe = _without_user_text(experience)
-    task, system, trial = _task_row(safe), _system_row(safe.profile), _trial_row(safe)
-    try:
-        _check(safe)
-        features = {name: value for name, value in system.items() if name != "name"}
-        unnamed_hash = _sha256(features)
-        task["content_hash"] = _sha256(task)
-        # Two machines with the same features are two rows when their names differ, but the same for an experience.
-        system["content_hash"] = _sha256(system) if system["name"] else unnamed_hash
-        trial["content_hash"] = _sha256([task["content_hash"], unnamed_hash, _identity(trial)])
-    except (ValueError, TypeError) as error:
-        raise StoreError(
-            f"An experience must hold finite JSON values, but trial {safe.result.trial_id!r} of run {safe.run_id!r} "
-            f"does not: {error}. Nothing was added."
-        ) from error
-    return Encoded(task, system, trial)
+
+    def __init__(self) -> None:
+        self._shared: dict[tuple[object, ...], _Shared] = {}
+        self._versions: dict[int, tuple[Mapping[str, str], JsonText]] = {}
+
+    def encode(self, experience: Experience) -> Encoded:
+        """Turn one experience into rows.
+
+        The error message is scrubbed here, so that no caller can bring user text into a store.
+
+        Raises:
+            StoreError: the experience holds NaN, an infinity, or a value or character that a database cannot keep.
+        """
+        safe = _without_user_text(experience)
+        try:
+            shared = self._share(safe)
+            trial = _trial_row(safe, self._write_versions(safe.versions))
+            _check_trial(trial)
+            trial["content_hash"] = _content_hash(shared.hashes, trial, safe.result)
+        except (ValueError, TypeError, RecursionError) as error:
+            raise StoreError(
+                f"An experience must hold finite JSON values, but trial {safe.result.trial_id!r} of run "
+                f"{safe.run_id!r} does not: {error}. Nothing was added."
+            ) from error
+        return Encoded(shared.task, shared.system, trial)
+
+    def _share(self, experience: Experience) -> _Shared:
+        profile, sketch = experience.profile, experience.sketch
+        key = (id(profile), id(sketch), experience.kind, experience.dataset_id, experience.fingerprint)
+        if key not in self._shared:
+            if len(self._shared) >= MAX_SHARED:
+                self._shared.clear()
+            self._shared[key] = _shared_rows(experience)
+        return self._shared[key]
+
+    def _write_versions(self, versions: Mapping[str, str]) -> JsonText:
+        known = self._versions.get(id(versions))
+        if known is None:
+            if len(self._versions) >= MAX_SHARED:
+                self._versions.clear()
+            known = self._versions[id(versions)] = (versions, write_canonical(dict(versions)))
+        return known[1]
 
 
 def decode(task: Mapping[str, Any], profile: Profile, row: Mapping[str, Any]) -> Experience:
     """Rebuild an experience from its rows; those of one task share `task` and `profile`.
 
     Raises:
-        KeyError, TypeError, ValueError: the rows are not what `encode` makes.
+        KeyError, TypeError, ValueError: the rows are not what `Encoder` makes.
     """
     return Experience(
         run_id=row["run_id"],
@@ -74,6 +120,20 @@ def decode(task: Mapping[str, Any], profile: Profile, row: Mapping[str, Any]) ->
         time_limit_s=row["time_limit_s"],
         memory_limit_mib=row["memory_limit_mib"],
     )
+
+
+def write_canonical(value: Any) -> JsonText:
+    """Serialise as `records.canonical_json` does, with one encoder for all.
+
+    Raises:
+        ValueError, TypeError: NaN, an infinity, or no JSON value.
+    """
+    return JsonText(_ENCODER.encode(value))
+
+
+def write_json(value: Any) -> str:
+    """Serialise a value for a JSON column; what is written already stays as it is."""
+    return value if isinstance(value, JsonText) else _ENCODER.encode(value)
 
 
 def read_json(text: str | bytes, *, store: str) -> Any:
@@ -95,13 +155,20 @@ def _without_user_text(experience: Experience) -> Experience:
     error = experience.result.error
     if error is None:
         return experience
-    safe_error = replace(error, message=scrub(error.message))
-    return replace(experience, result=replace(experience.result, error=safe_error))
+    message = scrub(error.message)
+    if message == error.message:
+        return experience
+    return replace(experience, result=replace(experience.result, error=replace(error, message=message)))
 
 
-def _task_row(experience: Experience) -> dict[str, Any]:
+def _shared_rows(experience: Experience) -> _Shared:
+    """The rows of task and system with their hashes.
+
+    Raises:
+        ValueError, TypeError: NaN, an infinity, no JSON value, or a NUL character.
+    """
     profile = experience.profile
-    return {
+    task = {
         "kind": experience.kind,
         "dataset_id": experience.dataset_id,
         "fingerprint": experience.fingerprint,
@@ -110,13 +177,19 @@ def _task_row(experience: Experience) -> dict[str, Any]:
         "semantic": None if profile.semantic is None else list(profile.semantic),
         "sketch": list(experience.sketch),
     }
+    features = {"schema_name": profile.system_schema, "features": dict(profile.system)}
+    system = {**features, "name": profile.system_name}
+    for row in (task, system):
+        _check_texts(row, row.keys())
+    task["content_hash"] = _sha256(write_canonical(task))
+    # Two machines with the same features are two rows when their names differ, but the same for an experience.
+    unnamed_hash = _sha256(write_canonical(features))
+    system["content_hash"] = _sha256(write_canonical(system)) if profile.system_name else unnamed_hash
+    hashes = f'"{task["content_hash"]}","{unnamed_hash}"'
+    return _Shared(task, system, hashes, (profile, experience.sketch))
 
 
-def _system_row(profile: Profile) -> dict[str, Any]:
-    return {"schema_name": profile.system_schema, "features": dict(profile.system), "name": profile.system_name}
-
-
-def _trial_row(experience: Experience) -> dict[str, Any]:
+def _trial_row(experience: Experience, versions: JsonText) -> dict[str, Any]:
     result = experience.result
     return {
         "run_id": experience.run_id,
@@ -133,51 +206,56 @@ def _trial_row(experience: Experience) -> dict[str, Any]:
         "model_revision": experience.model_revision,
         "source": experience.source,
         "created_at": experience.created_at,
-        "versions": dict(experience.versions),
-        "result": result.to_dict(),
+        "versions": versions,
+        "result": write_canonical(result.to_dict()),
     }
 
 
-def _identity(trial: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a trial's row that makes it the same experience, wherever and whenever it was added.
+def _content_hash(shared: str, trial: Mapping[str, Any], result: TrialResult) -> str:
+    """Hash of what makes a row the same experience, wherever and whenever it was added.
 
     A trial of this machine is identified by its run and number. An imported one may get other numbers at
     every import, so it is identified by its content alone. The limits came with the second schema: an experience
     of before must stay the same one.
     """
-    ignored = {"source", "created_at", "time_limit_s", "memory_limit_mib"}
-    facts = {name: value for name, value in trial.items() if name not in ignored}
+    facts = {name: value for name, value in trial.items() if name not in _UNHASHED}
     if trial["source"] == "import":
         del facts["run_id"], facts["trial_id"]
-        facts["result"] = {name: value for name, value in facts["result"].items() if name != "trial_id"}
-    return facts
+        facts["result"] = write_canonical({n: v for n, v in result.to_dict().items() if n != "trial_id"})
+    written = (f"{write_canonical(name)}:{write_json(facts[name])}" for name in sorted(facts))
+    return _sha256(f"[{shared},{{{','.join(written)}}}]")
 
 
-def _check(experience: Experience) -> None:
+def _check_trial(trial: Mapping[str, Any]) -> None:
     """Refuse what SQLite would take and PostgreSQL would not, so that any store can be copied into any other.
 
     Raises:
         ValueError: the trial number is out of range, a limit is not finite, or a text column holds a NUL character.
     """
-    trial_id = experience.result.trial_id
+    trial_id = trial["trial_id"]
     if type(trial_id) is not int or not 0 <= trial_id <= MAX_TRIAL_ID:
         raise ValueError(f"`trial_id` must be an integer from 0 to {MAX_TRIAL_ID}, got {trial_id!r}")
     for name in ("time_limit_s", "memory_limit_mib"):
-        limit = getattr(experience, name)
+        limit = trial[name]
         if limit is not None and not math.isfinite(limit):
             raise ValueError(f"`{name}` must be finite or None, got {limit!r}")
-    for row in (_task_row(experience), _system_row(experience.profile), _trial_row(experience)):
-        for name, value in row.items():
-            if isinstance(value, str) and "\0" in value:
-                raise ValueError(f"`{name}` holds a NUL character")
+    _check_texts(trial, _TEXT_COLUMNS)
+    (trial["source"] + trial["created_at"]).encode()  # in no hash, so a lone surrogate would come through to here
+
+
+def _check_texts(row: Mapping[str, Any], columns: Iterable[str]) -> None:
+    for name in columns:
+        if isinstance(row[name], str) and "\0" in row[name]:
+            raise ValueError(f"`{name}` holds a NUL character")
 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
 
 
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
-def _sha256(value: Any) -> str:
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from xautolm.errors import StoreError
-from xautolm.experience.codec import read_json
+from xautolm.experience.codec import read_json, write_json
 from xautolm.experience.location import display_url
 
 logger = logging.getLogger(__name__)
@@ -32,7 +32,13 @@ def create_engine(url: sa.URL, busy_timeout_s: float) -> sa.Engine:
         StoreError: the driver is not installed, or the folder of a SQLite file cannot be created.
     """
     name = display_url(url.render_as_string(hide_password=False))
-    create = partial(sa.create_engine, url, hide_parameters=True, json_deserializer=partial(read_json, store=name))
+    create = partial(
+        sa.create_engine,
+        url,
+        hide_parameters=True,
+        json_serializer=write_json,
+        json_deserializer=partial(read_json, store=name),
+    )
     if url.get_backend_name() != "sqlite":
         try:
             return create(

@@ -8,6 +8,7 @@ drives that do not lock.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -16,18 +17,19 @@ import sqlalchemy as sa
 
 from xautolm.errors import StoreError
 from xautolm.experience import migrations
-from xautolm.experience.codec import decode, encode
-from xautolm.experience.engine import create_engine, insert_new, transaction, use_wal
+from xautolm.experience.codec import Encoded, Encoder, decode
+from xautolm.experience.engine import create_engine, transaction, use_wal
 from xautolm.experience.faults import translate_faults
 from xautolm.experience.groups import ExperienceGroup, SharedParts, count_groups, group_of, rows_of
 from xautolm.experience.location import default_store_url, display_url, parse_store_url
-from xautolm.experience.schema import experiences, metadata, systems, tasks
+from xautolm.experience.schema import experiences, metadata, tasks
+from xautolm.experience.writing import Writer
 from xautolm.records import Experience
 
 __all__ = ["ExperienceStore", "default_store_url", "display_url"]
 
-#: Hashes asked for in one statement; SQLite allows 999 variables in its oldest builds.
-LOOKUP_ROWS = 500
+#: Experiences that are encoded and written at a time while adding.
+ADD_ROWS = 5_000
 #: Rows fetched from the database at a time while loading.
 FETCH_ROWS = 2_000
 #: Key of PostgreSQL's advisory lock under which one process at a time migrates (any number that is ours).
@@ -78,22 +80,13 @@ class ExperienceStore:
         Raises:
             StoreError: a value cannot be kept (NaN, infinity), or the database failed; the store is unchanged.
         """
-        encoded = [encode(experience) for experience in new]
-        if not encoded:
+        chunks = _chunks(map(Encoder().encode, new), ADD_ROWS)
+        first = next(chunks, None)  # before the lock is taken: most adds are one chunk, and it may be refused
+        if first is None:
             return 0
         with translate_faults(self._url), transaction(self._engine, writes=True) as connection:
-            task_ids = _intern(connection, tasks, [item.task for item in encoded])
-            system_ids = _intern(connection, systems, [item.system for item in encoded])
-            rows = [
-                {
-                    **item.experience,
-                    "task_id": task_ids[item.task["content_hash"]],
-                    "system_id": system_ids[item.system["content_hash"]],
-                }
-                for item in encoded
-            ]
-            insert = insert_new(connection, experiences).returning(experiences.c.experience_id)
-            return len(connection.execute(insert, rows).all())
+            writer = Writer(connection)
+            return sum(writer.write(chunk) for chunk in itertools.chain([first], chunks))
 
     def load(
         self, *, kind: str | None = "text-classification", exclude_datasets: Sequence[str] = ()
@@ -264,23 +257,12 @@ def _condition(kind: str | None, exclude_datasets: Sequence[str]) -> sa.ColumnEl
     return wanted
 
 
-def _intern(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """Make sure that the rows are in `table`, each content once; return content hash -> id."""
-    by_hash = {row["content_hash"]: dict(row) for row in rows}
-    ids = _look_up(connection, table, sorted(by_hash))
-    # In one order everywhere, so that two processes cannot wait for each other.
-    missing = sorted(by_hash.keys() - ids.keys())
-    if missing:
-        connection.execute(insert_new(connection, table), [by_hash[key] for key in missing])
-        ids |= _look_up(connection, table, missing)
-    return ids
+def _chunks(items: Iterable[Encoded], size: int) -> Iterator[list[Encoded]]:
+    """Lists of `size` items, the last one shorter.
 
-
-def _look_up(connection: sa.Connection, table: sa.Table, hashes: Sequence[str]) -> dict[str, int]:
-    (key,) = table.primary_key.columns
-    query = sa.select(table.c.content_hash, key)
-    ids: dict[str, int] = {}
-    for start in range(0, len(hashes), LOOKUP_ROWS):
-        wanted = table.c.content_hash.in_(hashes[start : start + LOOKUP_ROWS])
-        ids.update((row[0], row[1]) for row in connection.execute(query.where(wanted)))
-    return ids
+    >>> list(_chunks(range(5), 2))
+    [[0, 1], [2, 3], [4]]
+    """
+    rest = iter(items)
+    while chunk := list(itertools.islice(rest, size)):
+        yield chunk
