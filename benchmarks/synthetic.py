@@ -1,4 +1,7 @@
-"""Made-up experiences in the shape of real ones, as many as wanted: what store and prior are timed with."""
+"""Made-up experiences in the shape of real ones, as many as wanted: what store and prior are timed with.
+
+Pipelines are of the recorded space; tasks, machines, scores and costs are drawn.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,9 @@ import random
 from collections.abc import Iterator
 from dataclasses import replace
 
-from xautolm.records import Cost, Experience, Pipeline, Profile, TrialError, TrialResult
+from benchmarks.recording.space import draw_pipeline
+from xautolm.records import Cost, Experience, Profile, TrialError, TrialResult
+from xautolm.space.params import Space
 
 N_SKETCH = 256
 N_SEMANTIC = 384
@@ -14,8 +19,6 @@ N_CURVE = 8
 TASK_FEATURES = ("n_train", "n_classes", "entropy", "imbalance", "mean_chars", "cv_chars", "mean_words", "cv_words")
 TASK_FEATURES += ("vocabulary", "landmark", "tokens_p50", "tokens_p90", "tokens_p99", "type_token_ratio", "nn_landmark")
 SYSTEM_FEATURES = ("cores", "frequency_ghz", "ram_gib", "gpu_count", "gpu_memory_gib", "matmul_gflops", "step_ms")
-MODELS = ("all-MiniLM-L6-v2", "all-MiniLM-L6-v2@3", "all-MiniLM-L6-v2@1", "bert-base-uncased", "roberta-base")
-METHODS = ("head", "partial", "lora", "full")
 FAILURES = (("oom", "oom_train"), ("timeout", "timeout"), ("crashed", "crashed"))
 VERSIONS = {
     "xautolm": "0.1.0",
@@ -28,17 +31,20 @@ VERSIONS = {
 }
 
 
-def make_experiences(n: int, *, n_tasks: int = 100, n_trials: int = 100, seed: int = 0) -> Iterator[Experience]:
-    """Runs of `n_trials` trials each, on `n_tasks` tasks and four machines in turn.
+def make_experiences(
+    n: int, space: Space, *, n_tasks: int = 100, n_trials: int = 100, seed: int = 0
+) -> Iterator[Experience]:
+    """Runs of `n_trials` trials each, on `n_tasks` tasks in turn and on one of four machines.
 
     Args:
         n: experiences.
+        space: pipelines are drawn from it.
         n_tasks: different data sets.
         n_trials: trials per run; a third fails.
         seed: of everything drawn.
     """
     rng = random.Random(seed)
-    tasks = [_draw_task(rng, number) for number in range(n_tasks)]
+    tasks = [_draw_task(rng, space, number) for number in range(n_tasks)]
     machines = [{name: rng.uniform(0.1, 500.0) for name in SYSTEM_FEATURES} for _ in range(4)]
     for number in range(n):
         run, trial_id = divmod(number, n_trials)
@@ -47,18 +53,18 @@ def make_experiences(n: int, *, n_tasks: int = 100, n_trials: int = 100, seed: i
             first = tasks[run % n_tasks]
             profile = replace(first.profile, system=machines[machine], system_name=f"machine {machine}, 16 cores")
             first = replace(first, run_id=f"{rng.getrandbits(128):032x}", profile=profile)
-        yield replace(first, result=draw_result(rng, trial_id))
+        yield replace(first, result=draw_result(rng, space, seed, number, trial_id))
 
 
-def draw_result(rng: random.Random, trial_id: int) -> TrialResult:
-    """One trial; two thirds are ok."""
+def draw_result(rng: random.Random, space: Space, seed: int, number: int, trial_id: int) -> TrialResult:
+    """One trial of pipeline `number` of the space; two thirds are ok."""
     is_ok = rng.random() < 2 / 3
     status, kind = ("ok", "") if is_ok else rng.choice(FAILURES)
     time_s = rng.uniform(1.0, 600.0)
     return TrialResult(
         trial_id=trial_id,
         status=status,  # type: ignore[arg-type]
-        pipeline=_draw_pipeline(rng),
+        pipeline=draw_pipeline(space, seed, number),
         scores={"f1": rng.random(), "accuracy": rng.random()} if is_ok else {},
         cost=Cost(time_s, rng.uniform(0.0, 1.0), 0.8 * time_s, 0.1 * time_s, rng.uniform(100.0, 4000.0)),
         seed=rng.getrandbits(31),
@@ -70,7 +76,7 @@ def draw_result(rng: random.Random, trial_id: int) -> TrialResult:
     )
 
 
-def _draw_task(rng: random.Random, number: int) -> Experience:
+def _draw_task(rng: random.Random, space: Space, number: int) -> Experience:
     """The first trial on a task, to be replaced."""
     profile = Profile(
         schema="classification/2",
@@ -85,7 +91,7 @@ def _draw_task(rng: random.Random, number: int) -> Experience:
         fingerprint=f"{rng.getrandbits(256):064x}",
         sketch=tuple(sorted(rng.getrandbits(64) for _ in range(N_SKETCH))),
         profile=profile,
-        result=draw_result(rng, 0),
+        result=draw_result(rng, space, 0, number, 0),
         space_version="1",
         versions=VERSIONS,
         model_revision=f"{rng.getrandbits(160):040x}",
@@ -94,20 +100,3 @@ def _draw_task(rng: random.Random, number: int) -> Experience:
         time_limit_s=600.0,
         memory_limit_mib=4096.0,
     )
-
-
-def _draw_pipeline(rng: random.Random) -> Pipeline:
-    params = {
-        "learning_rate": 10 ** rng.uniform(-5, -3),
-        "epochs": rng.choice((1, 2, 3, 5)),
-        "batch_size": rng.choice((8, 16, 32)),
-        "max_length": rng.choice((32, 64, 128)),
-        "row_share": rng.choice((0.25, 0.5, 1.0)),
-        "pooling": rng.choice(("mean", "first")),
-        "class_weighting": rng.random() < 0.5,
-        "dropout": rng.choice((0.0, 0.1)),
-        "warmup_ratio": 0.06,
-        "weight_decay": rng.choice((0.0, 0.01, 0.1)),
-        "lora_r": rng.choice((4, 8, 16)),
-    }
-    return Pipeline(rng.choice(MODELS), rng.choice(METHODS), params)

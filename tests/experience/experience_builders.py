@@ -66,7 +66,7 @@ results = st.builds(
     status=st.sampled_from(("ok", "oom", "timeout", "diverged", "crashed", "unavailable", "invalid", "stopped")),
     pipeline=pipelines,
     scores=named_numbers,
-    cost=st.builds(Cost, numbers, numbers, numbers, numbers, st.none() | numbers, st.none() | numbers),
+    cost=st.builds(Cost, numbers, numbers, numbers, numbers, *[st.none() | numbers] * 2, size_mib=st.none() | numbers),
     seed=st.integers(0, 2**63),
     seen=st.lists(st.integers(0, 500), max_size=4).map(tuple),
     curve=st.lists(st.tuples(st.integers(0, 10**6), numbers, numbers), max_size=3).map(tuple),

@@ -73,7 +73,7 @@ def test_loaded_groups_share_profile_and_sketch(store):
 
 
 def test_iterating_gives_what_load_gives_page_by_page(store, monkeypatch):
-    monkeypatch.setattr(store_module, "FETCH_ROWS", 2)
+    monkeypatch.setattr(store_module, "PAGE_ROWS", 2)
     added = [*on(LAPTOP, "a", 0, 1, 2), *on(SERVER, "b", 0, kind="qa"), *on(SERVER, "b", 1)]
     store.add(added)
     assert list(store.iterate()) == added
@@ -82,7 +82,7 @@ def test_iterating_gives_what_load_gives_page_by_page(store, monkeypatch):
 
 
 def test_the_store_can_be_written_while_it_is_iterated(store, monkeypatch):
-    monkeypatch.setattr(store_module, "FETCH_ROWS", 1)
+    monkeypatch.setattr(store_module, "PAGE_ROWS", 1)
     first = on(LAPTOP, "a", 0, 1)
     store.add(first)
     walk = store.iterate()

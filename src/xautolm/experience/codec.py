@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, NoReturn
 
 from xautolm.errors import StoreError
@@ -20,10 +21,16 @@ from xautolm.records import Experience, Profile, TrialResult
 MAX_TRIAL_ID = 2**31 - 1
 #: Tasks on machines that an encoder remembers at once, some 20 kB each.
 MAX_SHARED = 256
+#: JSON texts up to this long are read once when they repeat.
+MAX_REPEATED_CHARS = 400
 #: Columns that say nothing about what the experience is, in no content hash.
 _UNHASHED = frozenset({"source", "created_at", "time_limit_s", "memory_limit_mib"})
 _TEXT_COLUMNS = ("run_id", "status", "error_kind", "model", "method", "space_version", "model_revision")
 _TEXT_COLUMNS += ("source", "created_at")
+#: Fields of a result and of its cost in the first release: always written, empty or not.
+_FIRST_FIELDS = frozenset(("trial_id", "status", "pipeline", "scores", "cost", "curve", "seed", "seen"))
+_FIRST_FIELDS |= {"n_threads", "n_parallel", "requested", "error", "started_at", "finished_at"}
+_FIRST_COSTS = frozenset(("time_s", "cached_s", "train_s", "predict_s", "peak_mem_mib", "energy_wh"))
 
 
 class JsonText(str):
@@ -143,12 +150,19 @@ def read_json(text: str | bytes, *, store: str) -> Any:
         StoreError: not JSON (NaN and infinities are not), or nested too deeply.
     """
     try:
-        return _DECODER.decode(text.decode() if isinstance(text, bytes) else text)
+        written = text.decode() if isinstance(text, bytes) else text
+        return _read_again(written) if len(written) <= MAX_REPEATED_CHARS else _DECODER.decode(written)
     except (ValueError, RecursionError) as error:
         raise StoreError(
             f"The experience store `{store}` must hold JSON in its JSON columns, but one is damaged "
             f"({type(error).__name__}: {error}). Restore a copy of the store."
         ) from error
+
+
+@lru_cache(maxsize=1024)
+def _read_again(text: str) -> Any:
+    """Read a short text; library versions and the like repeat, and are shared in memory."""
+    return _DECODER.decode(text)
 
 
 def _without_user_text(experience: Experience) -> Experience:
@@ -207,8 +221,18 @@ def _trial_row(experience: Experience, versions: JsonText) -> dict[str, Any]:
         "source": experience.source,
         "created_at": experience.created_at,
         "versions": versions,
-        "result": write_canonical(result.to_dict()),
+        "result": write_canonical(_result(result)),
     }
+
+
+def _result(result: TrialResult) -> dict[str, Any]:
+    """The JSON form of a result without the empty values of fields that came after the first release.
+
+    So an experience of before a new field is the same one after it.
+    """
+    value = {name: item for name, item in result.to_dict().items() if item or name in _FIRST_FIELDS}
+    value["cost"] = {name: cost for name, cost in value["cost"].items() if cost is not None or name in _FIRST_COSTS}
+    return value
 
 
 def _content_hash(shared: str, trial: Mapping[str, Any], result: TrialResult) -> str:
@@ -221,7 +245,7 @@ def _content_hash(shared: str, trial: Mapping[str, Any], result: TrialResult) ->
     facts = {name: value for name, value in trial.items() if name not in _UNHASHED}
     if trial["source"] == "import":
         del facts["run_id"], facts["trial_id"]
-        facts["result"] = write_canonical({n: v for n, v in result.to_dict().items() if n != "trial_id"})
+        facts["result"] = write_canonical({n: v for n, v in _result(result).items() if n != "trial_id"})
     written = (f"{write_canonical(name)}:{write_json(facts[name])}" for name in sorted(facts))
     return _sha256(f"[{shared},{{{','.join(written)}}}]")
 

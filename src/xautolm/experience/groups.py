@@ -118,14 +118,3 @@ def group_of(shared: SharedParts, task_id: int, system_id: int, n_experiences: i
         n_experiences=n_experiences,
         n_ok=n_ok,
     )
-
-
-def rows_of(connection: sa.Connection, group: ExperienceGroup, limit: int | None) -> list[dict[str, Any]]:
-    """Rows of a group's experiences, the last added first."""
-    query = (
-        sa.select(experiences)
-        .where(experiences.c.task_id == group.task_id, experiences.c.system_id == group.system_id)
-        .order_by(experiences.c.experience_id.desc())
-        .limit(limit)
-    )
-    return [dict(row) for row in connection.execute(query).mappings()]

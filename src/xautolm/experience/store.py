@@ -20,8 +20,9 @@ from xautolm.experience import migrations
 from xautolm.experience.codec import Encoded, Encoder, decode
 from xautolm.experience.engine import create_engine, transaction, use_wal
 from xautolm.experience.faults import translate_faults
-from xautolm.experience.groups import ExperienceGroup, SharedParts, count_groups, group_of, rows_of
+from xautolm.experience.groups import ExperienceGroup, SharedParts, count_groups, group_of
 from xautolm.experience.location import default_store_url, display_url, parse_store_url
+from xautolm.experience.reading import rows_after, rows_of, rows_where
 from xautolm.experience.schema import experiences, metadata, tasks
 from xautolm.experience.writing import Writer
 from xautolm.records import Experience
@@ -30,8 +31,8 @@ __all__ = ["ExperienceStore", "default_store_url", "display_url"]
 
 #: Experiences that are encoded and written at a time while adding.
 ADD_ROWS = 5_000
-#: Rows fetched from the database at a time while loading.
-FETCH_ROWS = 2_000
+#: Experiences read in one transaction while iterating.
+PAGE_ROWS = 2_000
 #: Key of PostgreSQL's advisory lock under which one process at a time migrates (any number that is ours).
 MIGRATION_LOCK = 0x7861_6C6D
 
@@ -103,17 +104,10 @@ class ExperienceStore:
             StoreError: the database failed or holds a row that is no experience.
         """
         wanted = _condition(kind, exclude_datasets)
-        query = (
-            sa.select(experiences)
-            .join(tasks, tasks.c.task_id == experiences.c.task_id)
-            .where(wanted)
-            .order_by(experiences.c.experience_id)
-        )
         with translate_faults(self._url), transaction(self._engine) as connection:
             shared = SharedParts()
             shared.read(connection, wanted)
-            rows = connection.execution_options(yield_per=FETCH_ROWS).execute(query).mappings()
-            return [self._decode(dict(row), shared) for row in rows]
+            return [self._decode(row, shared) for row in rows_where(connection, wanted)]
 
     def iterate(self, kind: str | None = None) -> Iterator[Experience]:
         """Read experiences in the order in which they were added, a few at a time.
@@ -127,19 +121,16 @@ class ExperienceStore:
         Raises:
             StoreError: the database failed or holds a row that is no experience.
         """
-        query = sa.select(experiences).order_by(experiences.c.experience_id).limit(FETCH_ROWS)
-        if kind is not None:
-            query = query.join(tasks, tasks.c.task_id == experiences.c.task_id).where(tasks.c.kind == kind)
+        wanted = _condition(kind, ())
         last = 0
         while True:
             with translate_faults(self._url), transaction(self._engine) as connection:
-                page = query.where(experiences.c.experience_id > last)
-                rows = [dict(row) for row in connection.execute(page).mappings()]
+                rows = rows_after(connection, last, wanted, PAGE_ROWS)
                 shared = SharedParts()
                 shared.read(connection, tasks.c.task_id.in_(sorted({row["task_id"] for row in rows})))
             for row in rows:
                 yield self._decode(row, shared)
-            if len(rows) < FETCH_ROWS:
+            if len(rows) < PAGE_ROWS:
                 return
             last = rows[-1]["experience_id"]
 
