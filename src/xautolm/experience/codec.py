@@ -25,8 +25,8 @@ MAX_SHARED = 256
 MAX_REPEATED_CHARS = 400
 #: Columns that say nothing about what the experience is, in no content hash.
 _UNHASHED = frozenset({"source", "created_at", "time_limit_s", "memory_limit_mib"})
-_TEXT_COLUMNS = ("run_id", "status", "error_kind", "model", "method", "space_version", "model_revision")
-_TEXT_COLUMNS += ("source", "created_at")
+_TEXT_COLUMNS = frozenset(("run_id", "status", "error_kind", "model", "method", "space_version", "model_revision"))
+_TEXT_COLUMNS |= {"source", "created_at"}
 #: Fields of a result and of its cost in the first release: always written, empty or not.
 _FIRST_FIELDS = frozenset(("trial_id", "status", "pipeline", "scores", "cost", "curve", "seed", "seen"))
 _FIRST_FIELDS |= {"n_threads", "n_parallel", "requested", "error", "started_at", "finished_at"}
@@ -103,6 +103,15 @@ class Encoder:
                 self._versions.clear()
             known = self._versions[id(versions)] = (versions, write_canonical(dict(versions)))
         return known[1]
+
+
+def encode(experience: Experience) -> Encoded:
+    """Turn one experience into rows; `Encoder` does the same for many.
+
+    Raises:
+        StoreError: as `Encoder.encode`.
+    """
+    return Encoder().encode(experience)
 
 
 def decode(task: Mapping[str, Any], profile: Profile, row: Mapping[str, Any]) -> Experience:
