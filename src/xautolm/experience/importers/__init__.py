@@ -14,7 +14,7 @@ from xautolm.experience.importers.imported import Imported, Rejected
 __all__ = ["FORMS", "Imported", "Rejected", "read"]
 
 #: Form of a source -> the module whose `read` reads it.
-_READERS = {"paper": "paper"}
+_READERS = {"paper": "paper", "optuna": "optuna_study", "hf": "hugging_face"}
 FORMS = tuple(_READERS)
 
 
@@ -22,9 +22,10 @@ def read(source: str, form: str, *, name: str | None = None) -> Imported:
     """Read experiences from a source.
 
     Args:
-        source: a folder (`paper`: the published layout, or its flat form with `features.json`).
+        source: a folder (`paper`: the published layout, or its flat form with `features.json`; `hf`: runs of the
+            Hugging Face `Trainer`), or the URL of an Optuna storage.
         form: one of `FORMS`.
-        name: not for `paper`, which names its data sets itself.
+        name: which study of the storage (`optuna`), or the name of the data set (`hf`; the folder's name by default).
 
     Returns:
         The experiences, valid for a store, and what was left out and why.
@@ -37,6 +38,7 @@ def read(source: str, form: str, *, name: str | None = None) -> Imported:
         raise UsageError(f"Expected a form among {', '.join(map(repr, FORMS))}; got {form!r}.")
     if form == "paper" and name is not None:
         raise UsageError(f"The form 'paper' names its data sets itself; got the name {name!r}. Leave it out.")
+    # Optuna is heavy, and needed for its own form only.
     reader = importlib.import_module(f"{__name__}.{_READERS[form]}").read
     imported: Imported = reader(source) if form == "paper" else reader(source, name)
     return imported

@@ -20,6 +20,8 @@ MAX_PARAMS = 500
 _MAX_INTEGER = 2**53
 _PLAIN = re.compile(r"[\w./+@:,%*=-]{0,80}", re.ASCII)
 _PARAM_NAME = re.compile(r"[A-Za-z_][\w.-]{0,99}", re.ASCII)
+#: `organisation/name`, optionally cut (`@3`).
+_HUB_ID = re.compile(r"[\w.-]{1,100}(?:/[\w.-]{1,100})?(?:@\d{1,3})?", re.ASCII)
 _SHOWN_CHARS = 60
 #: Trials are numbered by the second in which they ended, from here on: the numbers stay the same when more files
 #: of the same source are imported later, and fit 31 bits until 2088.
@@ -162,6 +164,23 @@ def plain_word(text: str) -> str:
     if _PLAIN.fullmatch(text):
         return text
     return "text:" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+def is_plain_name(text: str) -> bool:
+    """Whether a text can be the name of a hyperparameter or a metric."""
+    return _PARAM_NAME.fullmatch(text) is not None
+
+
+def model_name(text: str) -> str:
+    r"""A model's name without where it lies: a hub id as it is, of a path the last folder, of anything else a digest.
+
+    >>> model_name("google-t5/t5-small"), model_name("/home/anna/models/my-bert/"), model_name(r"C:\m\gpt2")
+    ('google-t5/t5-small', 'my-bert', 'gpt2')
+    """
+    if _HUB_ID.fullmatch(text) and not text.startswith("."):
+        return text
+    parts = [part for part in re.split(r"[/\\]", text) if part]
+    return plain_word(parts[-1]) if parts else plain_word(text)
 
 
 def fingerprint(source: str, dataset_id: str) -> str:
