@@ -15,7 +15,7 @@ from xautolm.experience.journal import read_journal
 from xautolm.experience.run_folder import RunFolder
 from xautolm.interrupts import StopRequest
 from xautolm.recording import Recorder, Silent
-from xautolm.records import Cost, ModelSpec, Objective, Pipeline, TrialError, TrialResult
+from xautolm.records import Cost, ModelSpec, Objective, Pipeline, Spent, TrialError, TrialResult
 
 MODEL = ModelSpec("m", "/m", "r", "bert", 2, False, 10, 5, 4, 2, 8, 20, 64, ("mean",))
 OBJECTIVES = (Objective("f1", "maximize"), Objective("time", "minimize"))
@@ -75,7 +75,7 @@ def recorder(tmp_path, events, monkeypatch):
         store=Store(events),
         observer=Watcher(),
         facts={"run_id": "r"},
-        elapsed_s=lambda: 12.3456,
+        spent=lambda: Spent(12.3456),
         max_disk_bytes=1000,
     )
     folder.close()

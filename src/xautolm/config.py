@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from xautolm.errors import ConfigError, UsageError
-from xautolm.quantities import NO_COUNTER, parse_budget, parse_constraint, parse_duration, parse_size
+from xautolm.quantities import parse_budget, parse_constraint, parse_duration, parse_size
 from xautolm.records import Budget, Constraint, Objective
 
 ROLES = ("text", "text_pair", "target")
@@ -24,6 +24,7 @@ OBJECTIVES = {
     "memory": Objective("memory", "minimize"),
     "size": Objective("size", "minimize"),
     "latency": Objective("latency", "minimize"),
+    "energy": Objective("energy", "minimize"),
 }
 
 
@@ -38,7 +39,7 @@ class Settings(BaseModel):
         text: name of the text column, guessed when not given.
         target: name of the label column, guessed when not given.
         column: further columns by role (`text_pair`).
-        budget: time (`30m`) or trials (`40trials`).
+        budget: time (`30m`), trials (`40trials`) or energy (`0.5kWh`).
         trial_timeout: limit per trial; None = an eighth of a time budget, 10 minutes with a budget in trials.
         memory: limit per trial; None = 80 % of what is free at the start, shared by the workers.
         max_disk: limit for the checkpoints of front pipelines.
@@ -127,8 +128,6 @@ class Settings(BaseModel):
     @field_validator("objectives")
     @classmethod
     def _check_objectives(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if "energy" in value:
-            raise ValueError(f"`energy` {NO_COUNTER}; leave it out of the objectives")
         unknown = [name for name in value if name not in OBJECTIVES]
         if unknown or not value or len(set(value)) != len(value):
             known = ", ".join(f"`{name}`" for name in OBJECTIVES)
@@ -164,6 +163,15 @@ class Settings(BaseModel):
             return parse_duration(self.trial_timeout)
         wall_s = self.parsed_budget.wall_s
         return 600.0 if wall_s is None else max(wall_s / 8, 5.0)
+
+    @property
+    def needs_energy(self) -> str | None:
+        """The setting that only works with an energy counter; None when none does."""
+        if self.parsed_budget.energy_wh is not None:
+            return f"`budget` {self.budget!r}"
+        if "energy" in self.objectives or any(c.name == "energy" for c in self.parsed_constraints):
+            return "`energy` among the objectives or constraints"
+        return None
 
     @property
     def parsed_objectives(self) -> tuple[Objective, ...]:

@@ -149,7 +149,7 @@ def _refit(recorder: Recorder, best: TrialResult, task: Task, settings: Settings
     """Train the chosen pipeline on train + validation and export it in place of the trial."""
     wall_s = settings.parsed_budget.wall_s
     needed_s = _refit_seconds(best, task)
-    if wall_s is not None and recorder.elapsed_s() + needed_s > wall_s:
+    if wall_s is not None and recorder.elapsed_s + needed_s > wall_s:
         recorder.facts["notes"].append(
             f"There was no time left for the refit (about {needed_s:.0f} s): the model is the trial's own."
         )

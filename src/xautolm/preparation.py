@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from xautolm import registry
+from xautolm.backends.energy import find_counters
 from xautolm.backends.local import LocalBackend, Slots, TrialContext, choose_slots
 from xautolm.config import Settings, settings_to_yaml
 from xautolm.data.fingerprint import file_sha256
@@ -128,6 +129,7 @@ class Subject:
 def describe(settings: Settings, observer: Observer) -> Subject:
     """Load the data, find the models, and tell the user about both; what cannot be used is refused here."""
     check_names(settings)
+    check_energy(settings)
     task = load(settings)
     models, dropped = resolve_models(settings.models, settings.exclude_models, offline=is_offline(settings))
     choose_machine(settings, models)
@@ -153,6 +155,21 @@ def check_names(settings: Settings) -> None:
         parse_store_url(settings.store)
     except StoreError as error:
         raise UsageError(str(error)) from None
+
+
+def check_energy(settings: Settings) -> None:
+    """Refuse what needs an energy counter where there is none.
+
+    Raises:
+        UsageError: an energy is a budget, an objective or a bound, and nothing measures it.
+    """
+    wish = settings.needs_energy
+    if wish is not None and not find_counters(devices_of(settings)):
+        raise UsageError(
+            f"{wish} needs an energy counter, but none can be read here: neither RAPL (`/sys/class/powercap`, which "
+            "often only root may read) nor, for trials on an NVIDIA GPU, NVML. Use a time such as `30m`, or a machine "
+            "with a counter"
+        )
 
 
 def begin(folder: RunFolder, settings: Settings, task: Task, run_id: str) -> Settings:
@@ -252,8 +269,12 @@ def start_server(folder: RunFolder, stack: ExitStack) -> WorkerServer:
     return server
 
 
-def choose_machine(settings: Settings, models: Sequence[ModelSpec]) -> Slots:
-    """Devices and threads of the trials."""
+def devices_of(settings: Settings) -> list[str]:
+    """Devices that trials may run on.
+
+    Raises:
+        UsageError: a GPU that is not there.
+    """
     gpus = visible_gpus()
     devices = ["cpu"] if settings.device == "cpu" or not gpus else [f"cuda:{i}" for i in range(len(gpus))]
     if settings.device.startswith("cuda"):
@@ -263,6 +284,12 @@ def choose_machine(settings: Settings, models: Sequence[ModelSpec]) -> Slots:
         if index and int(index) >= len(gpus):
             raise UsageError(f"expected a GPU below {len(gpus)} for `--device`, got {settings.device!r}")
         devices = [f"cuda:{index}"] if index else devices
+    return devices
+
+
+def choose_machine(settings: Settings, models: Sequence[ModelSpec]) -> Slots:
+    """Devices and threads of the trials."""
+    devices = devices_of(settings)
     largest = max(model.n_params for model in models)
     return choose_slots(usable_cores(), devices, largest, workers=settings.workers, threads=settings.threads)
 

@@ -19,38 +19,40 @@ _NUMBER = r"\d+(?:\.\d+)?"
 _DURATION = re.compile(rf"(?:{_NUMBER}\s*(?:d|h|min|m|s)\s*)+")
 _DURATION_PART = re.compile(rf"({_NUMBER})\s*(d|h|min|m|s)")
 _TRIALS = re.compile(r"(\d+)\s*trials?")
-_ENERGY = re.compile(rf"{_NUMBER}\s*[km]?(?:wh|j)")
+_ENERGY = re.compile(rf"({_NUMBER})\s*([km]?wh)")
+_WATT_HOURS = {"wh": 1.0, "kwh": 1e3, "mwh": 1e6}
 _CONSTRAINT = re.compile(rf"([a-z_0-9]+?)\s*(>=|<=)\s*({_NUMBER})")
 _UNITS = re.compile(r"_(?:s|mib|ms)$")
-#: Why an energy cannot be a budget or an objective yet.
-NO_COUNTER = "cannot be measured: no energy counter can be read in this version"
 _SIZE = re.compile(rf"({_NUMBER})\s*([kmgt]?i?b)")
 
 
 def parse_budget(text: str) -> Budget:
-    """Read a budget in time or in trials.
+    """Read a budget in time, in trials or in energy.
 
     Raises:
-        UsageError: the text is neither, or it is not positive, or it is an energy.
+        UsageError: the text is none of these, or it is not positive.
 
     >>> parse_budget("1h30m")
-    Budget(wall_s=5400.0, n_trials=None)
+    Budget(wall_s=5400.0, n_trials=None, energy_wh=None)
     >>> parse_budget("40 trials")
-    Budget(wall_s=None, n_trials=40)
+    Budget(wall_s=None, n_trials=40, energy_wh=None)
+    >>> parse_budget("0.5kWh").energy_wh
+    500.0
     """
     plain = text.strip().lower()
-    if _ENERGY.fullmatch(plain):
-        raise UsageError(
-            f"`budget` {text!r} is an energy, which {NO_COUNTER}; give a time such as `30m` or a number of "
-            "trials such as `40trials`"
-        )
+    if match := _ENERGY.fullmatch(plain):
+        energy_wh = float(match[1]) * _WATT_HOURS[match[2]]
+        if energy_wh <= 0:
+            raise UsageError(f"`budget` must be more than 0 Wh, got {text!r}")
+        return Budget(energy_wh=energy_wh)
     if match := _TRIALS.fullmatch(plain):
         if int(match[1]) < 1:
             raise UsageError(f"`budget` must be at least `1trials`, got {text!r}")
         return Budget(n_trials=int(match[1]))
     if not _DURATION.fullmatch(plain):
         raise UsageError(
-            f"`budget` must be a time or a number of trials such as `90s`, `30m`, `1h30m` or `40trials`, got {text!r}"
+            "`budget` must be a time, a number of trials or an energy such as `90s`, `1h30m`, `40trials` or `0.5kWh`, "
+            f"got {text!r}"
         )
     return Budget(wall_s=parse_duration(text, "budget"))
 

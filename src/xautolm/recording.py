@@ -14,7 +14,7 @@ from xautolm.errors import StoreError, WorkerError
 from xautolm.experience.run_folder import RunFolder
 from xautolm.experience.store import ExperienceStore
 from xautolm.export import ExportContext, export_trial, exported_trial
-from xautolm.records import FAILURES, Constraint, Experience, ModelSpec, Objective, Progress, TrialResult
+from xautolm.records import FAILURES, Constraint, Experience, ModelSpec, Objective, Progress, Spent, TrialResult
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class Recorder:
         store: None = no store could be opened.
         observer: who watches.
         facts: the constant part of `run.json`.
-        elapsed_s: seconds of the budget spent so far.
+        spent: time and energy used so far.
         max_disk_bytes: limit for checkpoints.
         results: every finished trial in order.
     """
@@ -84,13 +84,18 @@ class Recorder:
     store: ExperienceStore | None
     observer: Observer
     facts: dict[str, Any]
-    elapsed_s: Callable[[], float]
+    spent: Callable[[], Spent]
     max_disk_bytes: int
     results: list[TrialResult] = field(default_factory=list)
     constraints: Sequence[Constraint] = ()
     status: str = "running"
     _written_at: float = 0.0
     _store_warned: bool = False
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds of the budget spent so far."""
+        return self.spent().elapsed_s
 
     @property
     def front(self) -> tuple[int, ...]:
@@ -128,14 +133,14 @@ class Recorder:
 
     def tick(self, running: Sequence[Progress]) -> None:
         """Show progress; every few seconds leave a heartbeat in `run.json`."""
-        self.observer.update(self.results, running, self.front, self.elapsed_s())
+        self.observer.update(self.results, running, self.front, self.elapsed_s)
         if time.monotonic() - self._written_at > HEARTBEAT_S:
             self.write_run()
 
     def write_run(self) -> None:
         """Replace `run.json`."""
         self._written_at = time.monotonic()
-        best = self.best
+        best, spent = self.best, self.spent()
         self.folder.write_json(
             "run.json",
             {
@@ -145,8 +150,9 @@ class Recorder:
                 "n_ok": sum(result.status == "ok" for result in self.results),
                 "n_stopped": sum(result.status == "stopped" for result in self.results),
                 "n_failed": sum(result.status in FAILURES for result in self.results),
-                "wall_s": round(self.elapsed_s(), 3),
-                "elapsed_s": round(self.elapsed_s(), 3),
+                "wall_s": round(spent.elapsed_s, 3),
+                "elapsed_s": round(spent.elapsed_s, 3),
+                "energy_wh": spent.energy_wh,
                 "front": list(self.front),
                 "best": best.trial_id if best else None,
             },

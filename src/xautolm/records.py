@@ -75,6 +75,15 @@ class Budget:
 
     wall_s: float | None = None
     n_trials: int | None = None
+    energy_wh: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a run has used of its budget so far, earlier sittings included; energy None = not measured."""
+
+    elapsed_s: float
+    energy_wh: float | None = 0.0
 
 
 @dataclass(frozen=True, slots=True)

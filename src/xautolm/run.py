@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from xautolm import finish, preparation
+from xautolm.backends.energy import EnergyMeter, find_counters
 from xautolm.backends.local import LocalBackend, TrialContext
 from xautolm.config import Settings, make_settings, read_settings_file
 from xautolm.data.source import dataset_id_of
@@ -22,7 +23,7 @@ from xautolm.metafeatures.machine import system_features
 from xautolm.preparation import Prepared, Subject
 from xautolm.quantities import parse_size
 from xautolm.recording import Observer, Recorder, Silent
-from xautolm.records import RunReport, TrialResult
+from xautolm.records import RunReport, Spent, TrialResult
 from xautolm.report.folder import read_run
 from xautolm.search.budget import Clock
 from xautolm.search.loop import Events, search
@@ -69,8 +70,8 @@ def fit(
             raise
         for item in prepared.plan.space.dropped:
             observer.log(f"left out {item.what}: {item.reason}")
-        elapsed_s = time.monotonic() - started
-        return _conduct(prepared, folder, server, store, observer, should_stop, elapsed_s)
+        spent = Spent(time.monotonic() - started)
+        return _conduct(prepared, folder, server, store, observer, should_stop, spent)
 
 
 def resume(
@@ -97,7 +98,8 @@ def resume(
             prepared = preparation.read_preparation(folder, settings, preparation.load(settings), run["run_id"])
         else:  # the run was killed before it had decided what to do
             prepared = _prepare(folder, settings, preparation.describe(settings, observer), server, store)
-        return _conduct(prepared, folder, server, store, observer, should_stop, float(run["elapsed_s"]))
+        spent = Spent(float(run["elapsed_s"]), float(run.get("energy_wh") or 0.0))
+        return _conduct(prepared, folder, server, store, observer, should_stop, spent)
 
 
 def _prepare(
@@ -123,15 +125,17 @@ def _conduct(
     store: ExperienceStore | None,
     observer: Observer,
     should_stop: Callable[[], bool],
-    elapsed_s: float,
+    spent: Spent,
 ) -> RunReport:
     """Search under the budget, then choose, test, export and report: what `fit` and `resume` share."""
     settings, plan, task = prepared.settings, prepared.plan, prepared.task
     budget, limits = settings.parsed_budget, plan.limits
     context = TrialContext(folder.path, plan.space.models, limits.time_s, limits.memory_mib, settings.seed)
     slots = preparation.choose_machine(settings, list(plan.space.models.values()))
-    backend = LocalBackend(server, slots, context)
-    clock = Clock(budget, elapsed_s_before=elapsed_s, reserve_s=finish.reserve_s(task, plan, budget))
+    meter = EnergyMeter(find_counters(slots.devices))
+    backend = LocalBackend(server, slots, context, meter)
+    clock = Clock(budget, spent.elapsed_s, finish.reserve_s(task, plan, budget))
+    clock.energy_wh = lambda: (spent.energy_wh or 0.0) + meter.total_wh
     finish.write_rows(folder.work / "data", task)
     recorder = Recorder(
         folder=folder,
@@ -142,8 +146,8 @@ def _conduct(
         to_experience=prepared.experience,
         store=store,
         observer=observer,
-        facts=prepared.facts(),
-        elapsed_s=lambda: clock.elapsed_s,
+        facts=prepared.facts() | {"energy_source": meter.source},
+        spent=lambda: Spent(clock.elapsed_s, clock.energy_wh() if meter.is_measuring else None),
         max_disk_bytes=parse_size(settings.max_disk, "max-disk"),
         constraints=settings.parsed_constraints,
     )

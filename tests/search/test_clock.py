@@ -35,3 +35,13 @@ def test_a_budget_of_trials_never_runs_out_of_time() -> None:
     watch.seconds += 1e9
     assert clock.remaining_s == math.inf
     assert not clock.is_out
+
+
+def test_a_budget_of_energy_is_out_when_the_counters_say_so() -> None:
+    used = [0.0]
+    clock = Clock(Budget(energy_wh=10.0), energy_wh=lambda: used[0])
+
+    assert not clock.is_out
+    assert clock.remaining_s == math.inf
+    used[0] = 10.0
+    assert clock.is_out

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from xautolm import registry
+from xautolm.backends.energy import EnergyMeter
 from xautolm.errors import WorkerError
 from xautolm.evaluate.isolate import Job, Outcome, WorkerServer
 from xautolm.experience.scrub import scrub
@@ -92,10 +93,14 @@ class LocalBackend:
         server: starts and watches the processes.
         slots: how many trials at once, and on what.
         context: what trials have in common.
+        meter: shares the machine's energy among the trials; None = none is measured.
     """
 
-    def __init__(self, server: WorkerServer, slots: Slots, context: TrialContext) -> None:
+    def __init__(
+        self, server: WorkerServer, slots: Slots, context: TrialContext, meter: EnergyMeter | None = None
+    ) -> None:
         self._server, self._slots, self._context = server, slots, context
+        self._meter = meter or EnergyMeter(())
         self._running: dict[int, tuple[Trial, Job, str, int]] = {}
         self._busy: dict[int, int] = {}
         self._side: dict[int, Outcome] = {}
@@ -215,6 +220,7 @@ class LocalBackend:
         return self._context.folder / "checkpoints" / str(trial_id)
 
     def _collect(self) -> None:
+        self._meter.tick(self._running)
         for job, outcome in self._server.poll():
             entry = next((e for e in self._running.values() if e[1] is job), None)
             if entry is None:
@@ -235,6 +241,7 @@ class LocalBackend:
                     n_parallel=n_parallel,
                     started_at=started_at,
                     finished_at=_now(),
+                    cost=replace(result.cost, energy_wh=self._meter.finish(trial.trial_id)),
                 )
             )
 

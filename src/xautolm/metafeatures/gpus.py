@@ -45,7 +45,7 @@ def visible_gpus(environ: Mapping[str, str] | None = None) -> tuple[Gpu, ...]:
         logger.debug("NVML is not available: %s", error)
         return ()
     try:
-        handles = _select(pynvml, variables.get("CUDA_VISIBLE_DEVICES"))
+        handles = selected_handles(pynvml, variables)
         return tuple(_describe(pynvml, handle) for handle in handles)
     except pynvml.NVMLError as error:
         logger.warning("The GPUs could not be read through NVML (%s); this run counts none.", error)
@@ -96,3 +96,14 @@ def _describe(nvml: Any, handle: Any) -> Gpu:
     except nvml.NVMLError_NotSupported:  # a GPU that shares the machine's memory
         total_bytes = psutil.virtual_memory().total
     return Gpu(name=str(nvml.nvmlDeviceGetName(handle)), memory_gib=total_bytes / GIB)
+
+
+def selected_handles(nvml: Any, environ: Mapping[str, str] | None = None) -> list[Any]:
+    """NVML handles of the GPUs that CUDA shows, in CUDA's order; the module must be initialised.
+
+    Args:
+        nvml: the module `pynvml`.
+        environ: environment to read; None = that of this process.
+    """
+    variables = os.environ if environ is None else environ
+    return _select(nvml, variables.get("CUDA_VISIBLE_DEVICES"))

@@ -19,12 +19,14 @@ class Clock:
         elapsed_s_before: seconds that earlier sittings of a resumed run used.
         reserve_s: seconds at the end of a time budget that are kept for the report.
         now: monotonic seconds; tests and simulated runs give their own.
+        energy_wh: watt-hours used so far, earlier sittings included.
     """
 
     budget: Budget
     elapsed_s_before: float = 0.0
     reserve_s: float = 0.0
     now: Callable[[], float] = time.monotonic
+    energy_wh: Callable[[], float] = lambda: 0.0
     _started: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -43,5 +45,6 @@ class Clock:
 
     @property
     def is_out(self) -> bool:
-        """Whether the time for trials is used up."""
-        return self.remaining_s <= 0
+        """Whether the time or the energy for trials is used up."""
+        limit_wh = self.budget.energy_wh
+        return self.remaining_s <= 0 or (limit_wh is not None and self.energy_wh() >= limit_wh)

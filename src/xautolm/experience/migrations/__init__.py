@@ -14,12 +14,8 @@ HEAD = REVISIONS[-1]
 VERSION_TABLE = "alembic_version"
 
 
-def upgrade(connection: Connection, revision: str = HEAD) -> None:
-    """Bring an empty or older store to a schema version, inside the transaction that `connection` is in.
-
-    Args:
-        connection: to the store, in a transaction that may write.
-        revision: out of `REVISIONS`.
+def upgrade(connection: Connection) -> None:
+    """Bring an empty or older store to `HEAD`, inside the transaction that `connection` is in.
 
     Raises:
         sqlalchemy.exc.SQLAlchemyError: the database refused; the caller's transaction decides what stays.
@@ -31,4 +27,4 @@ def upgrade(connection: Connection, revision: str = HEAD) -> None:
     folder = str(Path(__file__).parent)
     config.set_main_option("script_location", folder.replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, revision)
+    command.upgrade(config, HEAD)
