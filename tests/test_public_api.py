@@ -19,6 +19,10 @@ ROOT = Path(__file__).parents[1]
 NAMES = ["AutoLM", "ExperienceSampler", "Pipeline", "Report", "TrialResult", "XAutoLMError"]
 
 OPTIONS = {
+    "explain": [
+        "--column", "--exclude-dataset", "--html", "--json", "--methods", "--models", "--seed", "--store", "--target",
+        "--task", "--test", "--text", "--valid",
+    ],
     "fit": [
         "--backend", "--budget", "--cold", "--column", "--config", "--constraint", "--device",
         "--exclude-dataset", "--exclude-models", "--json", "--max-disk", "--memory", "--methods", "--models",
@@ -31,7 +35,13 @@ OPTIONS = {
     "resume": ["--json"],
 }  # fmt: skip
 
-ARGUMENTS = {"fit": ["data"], "predict": ["model", "data"], "report": ["folder"], "resume": ["folder"]}
+ARGUMENTS = {
+    "explain": ["data"],
+    "fit": ["data"],
+    "predict": ["model", "data"],
+    "report": ["folder"],
+    "resume": ["folder"],
+}
 
 
 def commands() -> dict[str, typer.core.TyperCommand]:

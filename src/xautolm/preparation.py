@@ -201,16 +201,21 @@ def load(settings: Settings) -> Task:
     )
 
 
-def make_plan(settings: Settings, subject: Subject, limits: Limits, speed: Speed) -> Plan:
-    """Build the space of a run and its adapted defaults."""
+def whole_space(settings: Settings, subject: Subject) -> Space:
+    """Every model with every method that was asked for, before anything is dropped for lack of time or memory."""
     models, size = subject.models, task_size(subject.task, subject.lengths)
     context = min(model.context for model in models)
     facts = Facts(models, length_choices(size.token_quantiles, context), size.n_train)
     names = settings.methods or registry.names("methods")
     parts = [registry.resolve("methods", name).space(facts) for name in names]
-    everything = Space(models={model.name: model for model in models}, methods={part.method: part for part in parts})
+    return Space(models={model.name: model for model in models}, methods={part.method: part for part in parts})
+
+
+def make_plan(settings: Settings, subject: Subject, limits: Limits, speed: Speed) -> Plan:
+    """Build the space of a run and its adapted defaults."""
+    everything, size = whole_space(settings, subject), task_size(subject.task, subject.lengths)
     check = FitCheck(Plan(everything, size, limits, speed, ()), is_cautious=False)
-    space = build_space(models, parts, check, subject.dropped)
+    space = build_space(subject.models, list(everything.methods.values()), check, subject.dropped)
     roomy = FitCheck(Plan(space, size, limits, speed, ()), is_cautious=False)
     defaults = tuple(adapt_default(space, method, roomy) for method in space.methods)
     return Plan(space, size, limits, speed, defaults)

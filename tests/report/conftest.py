@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,7 +11,11 @@ from typing import Any
 
 import pytest
 
+from xautolm.prior.model import SearchModel
+from xautolm.prior.reference import ReferenceOptions
 from xautolm.records import Cost, Pipeline, TrialError, TrialResult
+from xautolm.space.build import space_to_dict
+from xautolm.space.params import Categorical, Domain, Int, MethodSpace, Space
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 PARAMS = {"learning_rate": 1e-3, "epochs": 2, "batch_size": 16, "max_length": 64, "warmup_ratio": 0.1}
@@ -119,6 +123,19 @@ TYPICAL_EXTRAS: dict[str, Any] = {
         "profile": {"n_classes": 2.0, "entropy": 0.999},
     },
 }
+
+
+def warm_extras() -> dict[str, Any]:
+    """The optional files of a run whose prior preferred heads of model `s`."""
+    params: Mapping[str, Domain] = {"epochs": Int(1, 9), "pooling": Categorical(("mean", "first"))}
+    full = MethodSpace("full", ("s", "m"), params, {"epochs": 3, "pooling": "mean"})
+    space = Space({}, {"full": full, "head": MethodSpace("head", ("s", "m"), {}, {})})
+    cold = SearchModel.informed(space, ReferenceOptions().default_share)
+    warm = cold.updated([Pipeline("s", "head", {})], 0.5).updated([Pipeline("m", "full", {"epochs": 9})], 0.3)
+    groups = {"task": 0.4, "system": 0.1}
+    neighbour = {"dataset_id": "sst2", "distance": 0.3, "n_positive": 30, "n_negative": 10, "groups": groups}
+    prior = {"kind": "reference", "n_experiences": 40, "weight": 1.0, "neighbours": [neighbour]}
+    return TYPICAL_EXTRAS | {"space": space_to_dict(space), "prior": prior | {"model": warm.to_dict()}}
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from xautolm.report.html import json_block, render_html, write_html
+from xautolm.report.html import render_html, write_html
+from xautolm.report.page import json_block
 from xautolm.report.plots import anytime_figure, pareto_figure
 from xautolm.report.summary import read_run, summarise
 
@@ -63,7 +64,7 @@ class Page(HTMLParser):
 @pytest.fixture
 def page(make_run, monkeypatch):
     # Plotly's 5 MB are left out where the test does not need them.
-    monkeypatch.setattr("xautolm.report.html._plotly_js", lambda: "/* plotly */")
+    monkeypatch.setattr("xautolm.report.page.plotly_js", lambda: "/* plotly */")
     return lambda *args, **kwargs: Page(render_html(summarise(read_run(make_run(*args, **kwargs)))))
 
 
@@ -231,7 +232,7 @@ def test_page_renders_without_optional_files_and_without_trials(page, trial):
 
 
 def test_run_json_with_required_keys_only_is_enough(make_run, monkeypatch, trial):
-    monkeypatch.setattr("xautolm.report.html._plotly_js", lambda: "")
+    monkeypatch.setattr("xautolm.report.page.plotly_js", lambda: "")
     folder = make_run([trial(0, 0.8)])
     objectives = [{"name": "f1", "direction": "maximize"}]
     (folder / "run.json").write_text(json.dumps({"run_id": "a", "status": "running", "objectives": objectives}))
@@ -260,7 +261,7 @@ def test_plots_and_tables_are_labelled_for_screen_readers(page):
 
 
 def test_file_is_replaced_atomically(make_run, monkeypatch):
-    monkeypatch.setattr("xautolm.report.html._plotly_js", lambda: "")
+    monkeypatch.setattr("xautolm.report.page.plotly_js", lambda: "")
     folder = make_run()
     summary = summarise(read_run(folder))
     path = write_html(summary)

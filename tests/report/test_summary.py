@@ -9,7 +9,7 @@ import pytest
 from xautolm.records import Pipeline
 from xautolm.report.summary import read_run, summarise
 
-from .conftest import TYPICAL_EXTRAS, make_trial
+from .conftest import TYPICAL_EXTRAS, make_trial, warm_extras
 
 
 @pytest.fixture
@@ -100,7 +100,39 @@ def test_cold_and_warm_prior_in_words(summary):
     prior = summary(extras=TYPICAL_EXTRAS).prior
     assert "120 past experiences" in prior.sentence
     assert "nearest task: sst2" in prior.sentence
-    assert prior.neighbours == (("sst2", 0.12, 30, 10),)
+    (row,) = prior.neighbours
+    assert (row.name, row.distance, row.n_good, row.n_bad) == ("sst2", 0.12, 30, 10)
+    assert row.parts == (None, None, None)
+    assert prior.decisions == (), "the run folder does not hold the model"
+
+
+def test_warm_run_tells_the_parts_of_distances_and_what_the_prior_changed(summary):
+    prior = summary(extras=warm_extras()).prior
+    assert prior.neighbours[0].parts == (0.4, None, 0.1)
+    by_handle = {decision.handle: decision for decision in prior.decisions}
+    assert by_handle["method"].before["weights"] == {"full": 0.5, "head": 0.5}
+    assert by_handle["method"].after["weights"]["head"] > 0.51
+    assert by_handle["model"].after["weights"]["s"] > 0.5
+    (row,) = prior.methods["head"]
+    assert (row.name, row.move) == ("model", "s: 50 -> 67 %, m: 50 -> 33 %")
+    assert [row.name for row in prior.methods["full"]] == ["model"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("prior", {"model": 5}),
+        ("prior", {"model": {"method": {"choices": ["head"], "weights": "many"}}}),
+        ("prior", {"model": {"method": {"domain": {}}}}),
+        ("space", {}),
+        ("space", {"methods": [{"method": "head"}]}),
+    ],
+)
+def test_damaged_beliefs_are_left_out(summary, name, value):
+    extras = warm_extras()
+    prior = summary(extras=extras | {name: (extras[name] if value else {}) | value}).prior
+    assert prior.decisions == ()
+    assert prior.neighbours[0].name == "sst2"
 
 
 def test_prior_of_run_json_is_enough(summary):

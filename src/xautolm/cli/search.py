@@ -72,7 +72,7 @@ def fit(
         "task": task,
         "text": text,
         "target": target,
-        "column": _roles(column),
+        "column": roles(column),
         "budget": budget,
         "trial_timeout": trial_timeout,
         "memory": memory,
@@ -80,12 +80,12 @@ def fit(
         "device": device,
         "threads": threads,
         "workers": workers,
-        "objectives": _listed(objectives),
+        "objectives": listed(objectives),
         "constraint": tuple(constraint) if constraint else None,
         "stopping": False if no_stopping else None,
-        "models": _listed(models),
-        "exclude_models": _listed(exclude_models),
-        "methods": _listed(methods),
+        "models": listed(models),
+        "exclude_models": listed(exclude_models),
+        "methods": listed(methods),
         "prior": "none" if cold else prior,
         "sampler": sampler,
         "store": store,
@@ -120,7 +120,12 @@ def resume(folder: Annotated[Path, typer.Argument(help="Run folder.")], as_json:
     _search(lambda view, stop: run.resume(folder, observer=view, should_stop=stop), settings, as_json)
 
 
-def _roles(values: list[str] | None) -> dict[str, str] | None:
+def roles(values: list[str] | None) -> dict[str, str] | None:
+    """`ROLE=NAME` options as a mapping.
+
+    Raises:
+        UsageError: one has another form.
+    """
     if not values:
         return None
     wrong = [value for value in values if "=" not in value]
@@ -129,7 +134,8 @@ def _roles(values: list[str] | None) -> dict[str, str] | None:
     return dict(value.split("=", 1) for value in values)
 
 
-def _listed(value: str | None) -> tuple[str, ...] | None:
+def listed(value: str | None) -> tuple[str, ...] | None:
+    """The parts of an option that takes several values separated by commas."""
     return None if value is None else tuple(part.strip() for part in value.split(",") if part.strip())
 
 

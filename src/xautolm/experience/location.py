@@ -77,6 +77,20 @@ def parse_store_url(url: str) -> URL:
     return parsed
 
 
+def is_there(url: str) -> bool:
+    """Whether a store was made at this URL before; opening one that was not makes it. A server counts as there.
+
+    >>> is_there("sqlite:////nowhere/experience.db"), is_there("postgresql://db.example/team")
+    (False, True)
+
+    Raises:
+        StoreError: not a URL of a store.
+    """
+    parsed = parse_store_url(url)
+    is_file = parsed.get_backend_name() == "sqlite" and not (parsed.database or "").startswith("file:")
+    return not is_file or Path(parsed.database or "").is_file()
+
+
 def secrets_of(url: URL) -> tuple[str, ...]:
     """Every password in a URL, for redaction."""
     options = [value for name, value in url.query.items() if name.lower() in _SECRET_OPTIONS]

@@ -10,6 +10,7 @@ from typing import Any
 from xautolm.pareto import satisfies
 from xautolm.records import RunReport, TrialResult
 from xautolm.report.folder import constraints_of, quality_objective, read_extra, read_run
+from xautolm.report.prior_facts import PriorFacts, from_run
 from xautolm.report.recommend import Recommendation, recommend
 from xautolm.report.rows import TrialRow, best_so_far, finite, trial_rows
 from xautolm.report.wording import METRIC_NAMES, clean, duration, number, plural
@@ -44,18 +45,6 @@ class StatusFacts:
     spent_s: float
     examples: tuple[str, ...]
     advice: str
-
-
-@dataclass(frozen=True, slots=True)
-class PriorFacts:
-    """What the run believed before its first trial.
-
-    Attributes:
-        neighbours: (dataset id, distance, positive experiences, negative experiences), nearest first.
-    """
-
-    sentence: str
-    neighbours: tuple[tuple[str, float | None, int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +148,7 @@ def summarise(report: RunReport) -> Summary:
         models=_names(space.get("models"), "name"),
         methods=_names(space.get("methods"), "method"),
         dropped=_dropped(space.get("dropped")),
-        prior=_prior(_mapping(run.get("prior")), extras["prior"][0]),
+        prior=from_run(_mapping(run.get("prior")), extras["prior"][0], space),
         data=data,
         notes=(
             *_bounds_note(run, report.trials),
@@ -218,31 +207,6 @@ def _test(test: Any, metric: str) -> tuple[tuple[str, float], ...]:
     values = {str(key): finite(value) for key, value in _mapping(test).items()}
     keys = sorted((key for key in values if values[key] is not None), key=lambda key: (key != metric, key))
     return tuple((METRIC_NAMES.get(key, clean(key, 40)), values[key] or 0.0) for key in keys)
-
-
-def _prior(in_run: Mapping[str, Any], in_file: Mapping[str, Any]) -> PriorFacts:
-    facts = {**in_run, **in_file}
-    n_experiences = round(finite(facts.get("n_experiences")) or 0)
-    neighbours = tuple(
-        (
-            clean(entry.get("dataset_id", ""), 80),
-            finite(entry.get("distance")),
-            round(finite(entry.get("n_positive")) or 0),
-            round(finite(entry.get("n_negative")) or 0),
-        )
-        for entry in facts.get("neighbours") or ()
-        if isinstance(entry, Mapping)
-    )
-    if not facts:
-        return PriorFacts("The run folder does not say whether past experience was used.", ())
-    if n_experiences == 0:
-        return PriorFacts("Cold start: no past experience was used.", neighbours)
-    weight = finite(facts.get("weight"))
-    share = f", weight {weight:.2f}" if weight is not None else ""
-    kind = clean(facts.get("kind", ""), 40)
-    nearest = f"; nearest task: {neighbours[0][0]}" if neighbours else ""
-    experiences = plural(n_experiences, "past experience")
-    return PriorFacts(f"Warm start from {experiences} (prior `{kind}`{share}){nearest}.", neighbours)
 
 
 def _data(data: Mapping[str, Any], run: Mapping[str, Any]) -> DataFacts:

@@ -110,6 +110,17 @@ def memory(mib: float | None) -> str:
     return f"{mib:.0f} MiB" if mib < 1024 else f"{mib / 1024:.1f} GiB"
 
 
+def signed(value: float | None) -> str:
+    """A weight with its sign; `-` when there is none.
+
+    >>> signed(0.25), signed(-0.021), signed(0.0), signed(None)
+    ('+0.25', '-0.021', '0', '-')
+    """
+    if value is None or not math.isfinite(value):
+        return "-"
+    return f"{value:+.2g}" if value else "0"
+
+
 def percent(share: float) -> str:
     """A share of 1 in percent; never rounded to 0 or 100 when it is neither.
 

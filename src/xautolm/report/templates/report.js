@@ -1,7 +1,7 @@
 "use strict";
 (() => {
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
-  const NAMED = ["front", "best", "muted", "curve", "failed", "paper"];
+  const NAMED = ["front", "best", "muted", "curve", "failed", "paper", "near", "far"];
 
   // Figures name colours by role; the theme's CSS variables say what they are.
   const themed = (figure) => {
@@ -10,8 +10,11 @@
     const paint = (value) => {
       if (Array.isArray(value)) return value;
       if (value === null || typeof value !== "object") return value;
-      const entries = Object.entries(value).map(([key, inner]) =>
-        key === "color" && NAMED.includes(inner) ? [key, variable(inner)] : [key, paint(inner)]);
+      const entries = Object.entries(value).map(([key, inner]) => {
+        if (key === "color" && NAMED.includes(inner)) return [key, variable(inner)];
+        if (key === "colorscale") return [key, inner.map(([place, name]) => [place, variable(name)])];
+        return [key, paint(inner)];
+      });
       return Object.fromEntries(entries);
     };
     const layout = structuredClone(figure.layout);
@@ -40,12 +43,13 @@
     const place = document.getElementById(name);
     if (!place) return;
     const figure = JSON.parse(document.getElementById(`${name}-data`).textContent);
+    if (figure.layout.height) place.style.height = `${figure.layout.height}px`;
     // The buttons are listed one by one: Plotly's own set may hold one that sends the chart to its cloud.
     const buttons = [["toImage"], ["zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]];
     const isNarrow = window.innerWidth < 640;
     if (isNarrow) figure.layout.dragmode = false; // a finger scrolls the page
     const config = {
-      responsive: true, displaylogo: false, displayModeBar: isNarrow ? false : "hover",
+      responsive: true, displaylogo: false, displayModeBar: figure.layout.dragmode === false ? false : "hover",
       modeBarButtons: buttons, plotlyServerURL: "", showSendToCloud: false,
     };
     const render = () => {
@@ -100,6 +104,5 @@
     });
     document.querySelectorAll("[data-show]").forEach((button) => button.addEventListener("click", () => show(button.dataset.show)));
   }
-  draw("pareto");
-  draw("anytime");
+  document.querySelectorAll(".plot").forEach((place) => draw(place.id));
 })();

@@ -1,0 +1,125 @@
+"""Explains what past experience says about a task: load, profile, space and prior, without a search.
+
+Nothing is trained, and nothing is written: a store that is not there is not made.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from xautolm import preparation
+from xautolm.config import Settings
+from xautolm.data.summary import summary_lines
+from xautolm.experience.location import default_store_url, display_url, is_there
+from xautolm.experience.store import ExperienceStore
+from xautolm.metafeatures import build_profile
+from xautolm.metafeatures.machine import system_features
+from xautolm.preparation import Subject
+from xautolm.prior.evidence import RatedGroup, nearest, rate_groups
+from xautolm.prior.explanation import Decision, Explanation, counted, decisions, near_tasks, task_table
+from xautolm.prior.model import SearchModel
+from xautolm.prior.reference import Evidence, ReferenceOptions, replay, weighed
+from xautolm.prior.similarity import DistanceOptions
+from xautolm.recording import Silent
+from xautolm.records import Profile
+
+
+@dataclass(frozen=True, slots=True)
+class _Belief:
+    """What the prior makes of the space: every decision before and after, and the experiences that changed it."""
+
+    decisions: tuple[Decision, ...]
+    used: Sequence[Evidence]
+
+
+def explain(settings: Settings) -> Explanation:
+    """Profile a task and ask the store what it knows about tasks like it.
+
+    Args:
+        settings: the data, the models and methods, the prior and the store, as for `fit`.
+
+    Raises:
+        XAutoLMError: the data, a model or the store cannot be used.
+    """
+    with ExitStack() as stack:
+        subject = preparation.describe(settings, Silent())
+        task = subject.task
+        device = preparation.choose_machine(settings, subject.models).devices[0]
+        profile = build_profile(task, system_features(device))
+        url = settings.store or default_store_url(os.environ)
+        store = _open(url, stack)
+        options = DistanceOptions()
+        groups = store.groups(None, settings.exclude_dataset) if store else []
+        near = rate_groups(groups, profile, task.fingerprint, task.sketch, options)
+        belief = _belief(settings, subject, profile, store)
+        names, table = task_table(profile, near, options)
+        return Explanation(
+            dataset_id=task.dataset_id,
+            kind=task.kind,
+            data=tuple(summary_lines(subject.summary)),
+            profile=profile,
+            store=display_url(url),
+            weights=options.weights,
+            near=near_tasks(near, belief.used),
+            table_names=names,
+            table=table,
+            prior_kind=settings.prior if belief.used else "none",
+            decisions=belief.decisions,
+            counted=counted(belief.used),
+            notes=_notes(settings, task.kind, store, near, belief.used),
+        )
+
+
+def _open(url: str, stack: ExitStack) -> ExperienceStore | None:
+    if not is_there(url):
+        return None
+    store = ExperienceStore(url)
+    stack.callback(store.close)
+    return store
+
+
+def _belief(settings: Settings, subject: Subject, profile: Profile, store: ExperienceStore | None) -> _Belief:
+    """The cold model of the whole space, and the same warmed by what the prior reads."""
+    options, task = ReferenceOptions(), subject.task
+    space = preparation.whole_space(settings, subject)
+    cold = SearchModel.informed(space, options.default_share)
+    if store is None or settings.prior == "none":
+        return _Belief(decisions(cold, cold), ())
+    rated = nearest(
+        store,
+        task.kind,
+        profile,
+        task.fingerprint,
+        task.sketch,
+        options=options.distance,
+        exclude_datasets=settings.exclude_dataset,
+    )
+    warm, used = replay(space, weighed(rated, options), options)
+    return _Belief(decisions(cold, warm), used)
+
+
+def _notes(
+    settings: Settings,
+    kind: str,
+    store: ExperienceStore | None,
+    near: Sequence[RatedGroup],
+    used: Sequence[Evidence],
+) -> tuple[str, ...]:
+    """What a reader must know to read the rest right."""
+    if store is None:
+        return ("There is no experience store at this place yet: a run would start cold, and make it.",)
+    if not near:
+        return ("The store holds no experiences: a run would start cold.",)
+    if settings.prior == "none":
+        return ("Past experience is switched off: a run would start cold.",)
+    if not any(item.group.kind == kind for item in near):
+        return (f"The store holds no experiences of {kind}, only of other kinds of task: a run would start cold.",)
+    if not used:
+        return ("No experience in the store says anything about the models and methods here: a run would start cold.",)
+    return (
+        "How much an experience counts is decided by the prior `reference`, which measures distances as published: by "
+        "fewer features. Its order of the tasks may differ from the one shown.",
+    )
