@@ -116,6 +116,21 @@ def test_validation_label_unseen_in_training(refused, data, tmp_path):
     assert "known are 'a', 'b'" in message
 
 
+QUESTIONS = [
+    {"context": f"The capital of land {i % 9} is town {i}.", "question": f"Which, {i}?", "answers": [f"town {i}"]}
+    for i in range(60)
+]
+
+
+@pytest.mark.parametrize("named", [[], ["--task", "question-answering"]])
+def test_a_search_over_questions_is_refused_in_one_sentence(refused, tmp_path, named):
+    (tmp_path / "questions.jsonl").write_text("\n".join(map(json.dumps, QUESTIONS)))
+    message = refused(*fit(tmp_path / "questions.jsonl", *named))
+    assert message.count("\n") == 1
+    assert "expected a task of the kind `text-classification` for a search" in message
+    assert f"xautolm explain {tmp_path / 'questions.jsonl'} --task question-answering" in message
+
+
 @pytest.mark.parametrize("budget", ["soon", "0s", "0trials", "-5m", "30", "0kWh", ""])
 def test_budget_that_does_not_parse(refused, data, budget):
     message = refused("fit", data, "--budget", budget, "--out", "new-run")
@@ -152,6 +167,9 @@ def test_all_wrong_settings_are_listed_at_once(refused, data):
     ("args", "expected"),
     [
         (["--methods", "full,magic"], ["'magic'", "lora"]),
+        (["--task", "poetry"], ["`task`", "'poetry'"]),
+        (["--column", "context=text"], ["'context'", "--task question-answering"]),
+        (["--column", "target=text", "--task", "question-answering"], ["'target'", "context, question, answers"]),
         (["--sampler", "dice"], ["'dice'"]),
         (["--column", "text"], ["ROLE=NAME", "'text'"]),
         (["--store", "nonsense"], ["nonsense"]),

@@ -92,7 +92,7 @@ class AutoLM:
     """Searches for the best fine-tuned pipeline within a budget.
 
     Args:
-        task: task kind, `text-classification`.
+        task: task kind, `text-classification`; None = guessed from the columns.
         budget: `30m`, `2h`, `40trials`.
         objectives: what to optimise; the first decides the recommendation.
         settings: any other field of `xautolm.config.Settings` (`models`, `methods`, `seed`, `store`, ...).
@@ -100,7 +100,7 @@ class AutoLM:
 
     def __init__(
         self,
-        task: str = "text-classification",
+        task: str | None = None,
         budget: str = "30m",
         objectives: Sequence[str] = ("f1", "time"),
         **settings: Any,

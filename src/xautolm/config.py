@@ -9,13 +9,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from xautolm.errors import ConfigError, UsageError
 from xautolm.quantities import parse_budget, parse_constraint, parse_duration, parse_size
 from xautolm.records import Budget, Constraint, Objective
 
-ROLES = ("text", "text_pair", "target")
+#: Task kind -> roles of columns; None = guessed from the columns, which are then named as for classification.
+ROLES = {
+    None: ("text", "text_pair", "target"),
+    "text-classification": ("text", "text_pair", "target"),
+    "question-answering": ("context", "question", "answers"),
+}
 #: Objectives that can be measured for every trial.
 OBJECTIVES = {
     "f1": Objective("f1", "maximize"),
@@ -35,10 +40,10 @@ class Settings(BaseModel):
         data: file, `datasets` folder or hub id of the training data.
         valid: validation data; cut from `data` when not given.
         test: test data, sealed until the report; cut from `data` when not given.
-        task: task kind.
+        task: task kind; None = guessed from the columns.
         text: name of the text column, guessed when not given.
         target: name of the label column, guessed when not given.
-        column: further columns by role (`text_pair`).
+        column: further columns by role (`text_pair`; `context`, `question`, `answers`).
         budget: time (`30m`), trials (`40trials`) or energy (`0.5kWh`).
         trial_timeout: limit per trial; None = an eighth of a time budget, 10 minutes with a budget in trials.
         memory: limit per trial; None = 80 % of what is free at the start, shared by the workers.
@@ -68,7 +73,7 @@ class Settings(BaseModel):
     data: str
     valid: str | None = None
     test: str | None = None
-    task: Literal["text-classification"] = "text-classification"
+    task: Literal["text-classification", "question-answering"] | None = None
     text: str | None = None
     target: str | None = None
     column: dict[str, str] = Field(default_factory=dict)
@@ -119,10 +124,14 @@ class Settings(BaseModel):
 
     @field_validator("column")
     @classmethod
-    def _check_roles(cls, value: dict[str, str]) -> dict[str, str]:
-        unknown = sorted(set(value) - set(ROLES))
+    def _check_roles(cls, value: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        kind = info.data.get("task")
+        unknown = sorted(set(value) - set(ROLES[kind]))
         if unknown:
-            raise ValueError(f"expected the roles {', '.join(ROLES)}, got {', '.join(map(repr, unknown))}")
+            others = "" if kind else " (`context`, `question`, `answers` need `--task question-answering`)"
+            raise ValueError(
+                f"expected the roles {', '.join(ROLES[kind])}{others}, got {', '.join(map(repr, unknown))}"
+            )
         return value
 
     @field_validator("objectives")

@@ -17,7 +17,7 @@ from xautolm.backends.energy import find_counters
 from xautolm.backends.local import LocalBackend, Slots, TrialContext, choose_slots
 from xautolm.config import Settings, settings_to_yaml
 from xautolm.data.fingerprint import file_sha256
-from xautolm.data.load import load_task
+from xautolm.data.load import KIND, load_task
 from xautolm.data.summary import DataSummary, summarise, summary_lines, token_lengths
 from xautolm.errors import ModelError, RunFolderError, StoreError, UsageError, WorkerError
 from xautolm.evaluate.isolate import WorkerServer
@@ -43,6 +43,8 @@ from xautolm.space.feasibility import DEFAULT_SPEED, Limits, Speed, TaskSize, Wo
 from xautolm.space.hub import is_hub_reachable
 from xautolm.space.params import Dropped, Space
 
+#: Task kinds that a search can work on; others have a profile.
+SEARCHED = (KIND,)
 _LIBRARIES = ("xautolm", "torch", "transformers", "peft", "optuna", "scikit-learn", "numpy")
 _MEMORY_SHARE = 0.8
 _OVERHEAD = 1.3
@@ -126,11 +128,22 @@ class Subject:
     summary: DataSummary
 
 
-def describe(settings: Settings, observer: Observer) -> Subject:
-    """Load the data, find the models, and tell the user about both; what cannot be used is refused here."""
+def describe(settings: Settings, observer: Observer, kinds: Sequence[str] = SEARCHED) -> Subject:
+    """Load the data, find the models, and tell the user about both; what cannot be used is refused here.
+
+    Args:
+        settings: names the data and the models.
+        observer: is told.
+        kinds: task kinds that the caller can use.
+
+    Raises:
+        XAutoLMError: something cannot be used.
+    """
     check_names(settings)
     check_energy(settings)
+    check_kind(settings.task, kinds, settings.data)
     task = load(settings)
+    check_kind(task.kind, kinds, settings.data)
     models, dropped = resolve_models(settings.models, settings.exclude_models, offline=is_offline(settings))
     choose_machine(settings, models)
     lengths = token_lengths(tokenizer_folder(models), task.train)
@@ -169,6 +182,19 @@ def check_energy(settings: Settings) -> None:
             f"{wish} needs an energy counter, but none can be read here: neither RAPL (`/sys/class/powercap`, which "
             "often only root may read) nor, for trials on an NVIDIA GPU, NVML. Use a time such as `30m`, or a machine "
             "with a counter"
+        )
+
+
+def check_kind(kind: str | None, kinds: Sequence[str], data: str) -> None:
+    """Refuse a task that can be loaded but not used.
+
+    Raises:
+        UsageError: the kind is known and not among `kinds`.
+    """
+    if kind is not None and kind not in kinds:
+        raise UsageError(
+            f"expected a task of the kind {' or '.join(f'`{known}`' for known in kinds)} for a search, `{data}` is "
+            f"`{kind}`; its profile and the tasks near to it are shown by `xautolm explain {data} --task {kind}`"
         )
 
 
@@ -383,12 +409,12 @@ def library_versions() -> dict[str, str]:
 
 
 def with_sources(settings: Settings, task: Task) -> Settings:
-    """Settings that repeat the run from any folder: absolute paths, and hashes of what the data held."""
+    """Settings that repeat the run from any folder: absolute paths, the task kind, hashes of what the data held."""
     fields = {"train": "data", "validation": "valid", "test": "test"}
     paths = {fields[role]: source.path for role, source in task.sources.items()}
     hashes = {role: source.sha256 for role, source in task.sources.items()}
     models = settings.models and tuple(absolute_model(name) for name in settings.models)
-    return settings.model_copy(update={**paths, "models": models, "data_sha256": hashes})
+    return settings.model_copy(update={**paths, "task": task.kind, "models": models, "data_sha256": hashes})
 
 
 def absolute_model(name: str) -> str:

@@ -134,10 +134,11 @@ class Task:
 
     Attributes:
         dataset_id: file stem or hub id, the name under which experiences are kept.
-        kind: task kind, `text-classification`.
-        labels: label set taken from train, in the user's own type, sorted; label indices refer to it.
+        kind: task kind, `text-classification` or `question-answering`.
+        labels: label set taken from train, in the user's own type, sorted; label indices refer to it. Empty where rows
+            have answers.
         test: the sealed split; None for tiny data sets.
-        columns: role (`text`, `text_pair`, `target`) -> column name.
+        columns: role (`text`, `text_pair`, `target`; `question`, `context`, `answers`) -> column name.
         sources: split role (`train`, `validation`, `test`) -> the file the user gave.
         fingerprint: sha256 over the rows of all splits.
         sketch: the 256 smallest salted row hashes (bottom-k sketch), ascending.

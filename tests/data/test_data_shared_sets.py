@@ -47,6 +47,18 @@ def test_shared_set_loads(name):
     assert len(task.sketch) == 256
 
 
+@pytest.mark.parametrize(
+    ("name", "n_rows", "n_spans"), [("squad", (3000, 600, 600), 3000), ("drop", (2700, 600, 300), 0)]
+)
+def test_shared_questions_load(name, n_rows, n_spans):
+    task = load_shared(name)
+    assert task.kind == "question-answering"
+    assert (task.train.n_rows, task.validation.n_rows, task.test.n_rows) == n_rows
+    assert sum(answers[0].start is not None for answers in task.train.answers) == n_spans
+    assert not set(task.train.pairs) & (set(task.validation.pairs) | set(task.test.pairs))
+    assert not [warning for warning in task.warnings if "leakage" in warning or "position" in warning]
+
+
 def test_known_leakage_of_meld_is_reported():
     warnings = " ".join(load_shared("meld").warnings)
     # data/README.md counts exact repeats (368, 99, 111, 77); up to case and white space there can only be more

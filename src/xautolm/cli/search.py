@@ -22,7 +22,7 @@ def fit(
     test: Annotated[
         str | None, typer.Option(help="Test data, sealed until the report; cut from DATA when not given.")
     ] = None,
-    task: Annotated[str | None, typer.Option(help="Task kind: text-classification.")] = None,
+    task: Annotated[str | None, typer.Option(help="text-classification; guessed when plain.")] = None,
     text: Annotated[str | None, typer.Option(help="Text column, when it is not plain.")] = None,
     target: Annotated[str | None, typer.Option(help="Label column, when it is not plain.")] = None,
     column: Annotated[list[str] | None, typer.Option(help="ROLE=NAME, roles: text, text_pair, target.")] = None,

@@ -79,9 +79,9 @@ def resolve_columns(
     for role, known in (("target", TARGET_NAMES), ("text", TEXT_NAMES)):
         if role not in roles:
             free = [name for name in available if name not in roles.values()]
-            guess = _guess(free, known)
-            if guess is not None:
-                roles[role] = guess
+            found = guess(free, known)
+            if found is not None:
+                roles[role] = found
     _take_the_last_one(roles, available)
     for role in ("text", "target"):
         if role not in roles:
@@ -128,7 +128,17 @@ def _guess_pair(free: Sequence[str]) -> dict[str, str]:
     return {}
 
 
-def _guess(free: Sequence[str], known: tuple[tuple[str, ...], ...]) -> str | None:
+def guess(free: Sequence[str], known: tuple[tuple[str, ...], ...]) -> str | None:
+    """The one column whose name says what it holds, None when there is none or several.
+
+    Args:
+        free: columns that have no role yet.
+        known: case folded names in tiers; a later tier counts when nothing of the earlier ones is there, and the
+            first name of all wins over the others.
+
+    >>> guess(["Title", "Body", "TEXT"], (("text", "body"), ("title",))), guess(["a"], (("text",),))
+    ('TEXT', None)
+    """
     best = known[0][0]
     for tier in known:
         found = [name for name in free if name.casefold() in tier]

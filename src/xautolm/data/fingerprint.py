@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from xautolm.errors import DataError
-from xautolm.records import Label, canonical_json
+from xautolm.records import canonical_json
 
 SKETCH_SIZE = 256
 #: Salt of the row hashes (16 bytes, all that BLAKE2b takes); a new salt makes all older sketches
@@ -82,14 +82,13 @@ def sketch_containment(a: Sequence[int], b: Sequence[int], *, size: int = SKETCH
     return len(known_a & known_b) / smaller if smaller else 0.0
 
 
-def fingerprint_rows(
-    rows: Mapping[str, Iterable[tuple[str, str | None, Label]]],
-) -> str:
+def fingerprint_rows(rows: Mapping[str, Iterable[Sequence[object]]]) -> str:
     """Hash every row in order, so that any change of a text, a label or the order changes the fingerprint.
 
     Args:
-        rows: role of the source (`train`, `validation`, `test`) -> (text, text pair, label) of its rows as
-            loaded, before any split is cut, so that the fingerprint does not depend on the seed.
+        rows: role of the source (`train`, `validation`, `test`) -> its rows as loaded, before any split is cut, so
+            that the fingerprint does not depend on the seed: (text, text pair, label), or (question, context,
+            ((answer, start), ...)).
 
     Returns:
         sha256 as 64 hex digits.

@@ -3,43 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
 
 from xautolm.data.columns import FLAGS, check_column, resolve_columns
 from xautolm.data.fingerprint import fingerprint_rows, row_key, sketch_rows
 from xautolm.data.labels import check_known, label_set, type_labels
+from xautolm.data.parts import Part, cut_missing, leakage, repeats
+from xautolm.data.questions import KIND as QUESTIONS
+from xautolm.data.questions import looks_like_questions, questions_task
 from xautolm.data.rows import clean_rows
-from xautolm.data.source import Tables, read_tables
-from xautolm.data.split import TINY, cut_splits, split_shares
-from xautolm.data.wording import count
+from xautolm.data.source import Tables, read_tables, sources_of
+from xautolm.data.wording import count, names
 from xautolm.errors import DataError, UsageError
-from xautolm.records import DataSource, Label, Split, Task
+from xautolm.records import Label, Task
 
 KIND = "text-classification"
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """Rows of one source or split while the task is put together; all of length n_rows."""
-
-    texts: Sequence[str]
-    pairs: Sequence[str] | None
-    labels: Sequence[int]
-    keys: Sequence[str]
-
-    def take(self, rows: NDArray[np.int64]) -> _Part:
-        return _Part(
-            [self.texts[i] for i in rows],
-            None if self.pairs is None else [self.pairs[i] for i in rows],
-            [self.labels[i] for i in rows],
-            [self.keys[i] for i in rows],
-        )
-
-    def split(self) -> Split:
-        return Split(tuple(self.texts), None if self.pairs is None else tuple(self.pairs), tuple(self.labels))
+KINDS = (KIND, QUESTIONS)
 
 
 def load_task(
@@ -47,22 +25,23 @@ def load_task(
     *,
     valid: str | None = None,
     test: str | None = None,
-    kind: str = KIND,
+    kind: str | None = None,
     text: str | None = None,
     target: str | None = None,
     columns: Mapping[str, str] | None = None,
     seed: int = 0,
 ) -> Task:
-    """Load data for a search; splits that are not given are cut from the training rows.
+    """Load data for a search or a profile; splits that are not given are cut from the training rows.
 
     Args:
         data: csv, tsv, json, jsonl or parquet file (plain or gzipped), folder saved by `datasets`, or hub id.
         valid: the validation data, if they are a file of their own.
         test: the test data, if they are a file of their own.
-        kind: task kind; `text-classification`.
+        kind: task kind; None = question answering when the training data have columns `context`, `question` and
+            `answers` and no column was named, else text classification.
         text: name of the text column; guessed when plain.
         target: name of the label column; guessed when plain.
-        columns: role (`text`, `text_pair`, `target`) -> column name.
+        columns: role (`text`, `text_pair`, `target`; `context`, `question`, `answers`) -> column name.
         seed: seed of the cut.
 
     Returns:
@@ -73,30 +52,38 @@ def load_task(
         DataError: the data cannot be used as given.
         UsageError: the arguments contradict each other.
     """
-    if kind != KIND:
-        raise UsageError(f"expected the task `{KIND}`, came {kind!r}; other tasks are not supported yet")
+    if kind not in (None, *KINDS):
+        raise UsageError(f"expected the task {names(KINDS)}, came {kind!r}; other tasks are not supported yet")
     tables = read_tables(data, valid=valid, test=test)
-    roles = _columns(tables, text, target, columns)
+    if kind is None and not (text or target or columns) and looks_like_questions(tables.tables["train"]):
+        kind = QUESTIONS
+    if kind != QUESTIONS:
+        return _labelled_task(tables, _columns(tables, text, target, columns), seed)
+    if text or target:
+        raise UsageError(
+            "`--text` and `--target` are for text classification; name the columns of question answering with "
+            "`--column context=NAME`, `--column question=NAME` and `--column answers=NAME`"
+        )
+    return questions_task(tables, columns, seed)
+
+
+def _labelled_task(tables: Tables, roles: Mapping[str, str], seed: int) -> Task:
     parts, labels, warnings = _parts(tables, roles)
     fingerprint = fingerprint_rows({role: _labelled(part, labels) for role, part in parts.items()})
     sketch = sketch_rows(key for part in parts.values() for key in part.keys)
-    parts, notes = _cut(parts, seed)
-    sources = {
-        role: source if source.sha256 else DataSource(source.path, fingerprint)
-        for role, source in tables.sources.items()
-    }
+    parts, notes = cut_missing(parts, seed)
     return Task(
         dataset_id=tables.dataset_id,
-        kind=kind,
+        kind=KIND,
         labels=labels,
         train=parts["train"].split(),
         validation=parts["validation"].split(),
         test=parts["test"].split() if "test" in parts else None,
         columns=roles,
-        sources=sources,
+        sources=sources_of(tables, fingerprint),
         fingerprint=fingerprint,
         sketch=sketch,
-        warnings=(*warnings, *notes, *_oddities(parts)),
+        warnings=(*warnings, *notes, *repeats(parts["train"]), *_conflicts(parts["train"]), *leakage(parts)),
     )
 
 
@@ -115,7 +102,7 @@ def _columns(tables: Tables, text: str | None, target: str | None, columns: Mapp
     return roles
 
 
-def _parts(tables: Tables, roles: Mapping[str, str]) -> tuple[dict[str, _Part], tuple[Label, ...], list[str]]:
+def _parts(tables: Tables, roles: Mapping[str, str]) -> tuple[dict[str, Part], tuple[Label, ...], list[str]]:
     rows = {role: clean_rows(table, roles) for role, table in tables.tables.items()}
     target = f"column `{roles['target']}`"
     where = {role: f"`{table.where}`: {target}" for role, table in tables.tables.items()}
@@ -125,10 +112,10 @@ def _parts(tables: Tables, roles: Mapping[str, str]) -> tuple[dict[str, _Part], 
     for role, found in typed.items():
         check_known(found, labels, where[role])
     index = {label: i for i, label in enumerate(labels)}
-    parts = {
-        role: _Part(part.texts, part.pairs, [index[label] for label in typed[role]], _keys(part.texts, part.pairs))
-        for role, part in rows.items()
-    }
+    parts = {}
+    for role, part in rows.items():
+        keys = _keys(part.texts, part.pairs)
+        parts[role] = Part(part.texts, part.pairs, [index[label] for label in typed[role]], keys, keys)
     return parts, labels, [note for part in rows.values() for note in part.notes] + notes
 
 
@@ -138,57 +125,14 @@ def _keys(texts: Sequence[str], pairs: Sequence[str] | None) -> list[str]:
     return [row_key(text, pair) for text, pair in zip(texts, pairs, strict=True)]
 
 
-def _labelled(part: _Part, labels: Sequence[Label]) -> list[tuple[str, str | None, Label]]:
+def _labelled(part: Part, labels: Sequence[Label]) -> list[tuple[str, str | None, Label]]:
     pairs = part.pairs if part.pairs is not None else [None] * len(part.texts)
-    return [(t, p, labels[i]) for t, p, i in zip(part.texts, pairs, part.labels, strict=True)]
+    return [(t, p, labels[i]) for t, p, i in zip(part.texts, pairs, part.classes, strict=True)]
 
 
-def _cut(parts: Mapping[str, _Part], seed: int) -> tuple[dict[str, _Part], list[str]]:
-    """Cut what is missing from train; parts that were given stay as they are."""
-    train = parts["train"]
-    n_rows = len(train.texts)
-    validation, test = split_shares(n_rows, validation="validation" not in parts, test="test" not in parts)
-    notes = []
-    if "test" not in parts and not test:
-        notes.append(
-            f"no test split: {count(n_rows, 'training row')} are too few to cut one (fewer than {TINY}); the "
-            "scores reported are validation scores, which are too good. Give more rows or `--test`"
-        )
-    cut = cut_splits(train.keys, train.labels, validation=validation, test=test, seed=seed)
-    whole = {"train": train.take(cut.train)}
-    for role, rows, share in (("validation", cut.validation, validation), ("test", cut.test, test)):
-        if role in parts:
-            whole[role] = parts[role]
-        elif len(rows):
-            whole[role] = train.take(rows)
-        elif share:
-            raise DataError(
-                f"no {role} rows can be cut from {count(n_rows, 'training row')}: too few distinct texts; "
-                f"add rows or give `--{'valid' if role == 'validation' else role}`"
-            )
-    return whole, notes
-
-
-def _oddities(parts: Mapping[str, _Part]) -> list[str]:
-    """Repeats in train, texts with several labels, and rows of a later split that an earlier one shows."""
-    train = parts["train"]
-    first_label: dict[str, int] = {}
-    conflicts = {
-        key for key, label in zip(train.keys, train.labels, strict=True) if first_label.setdefault(key, label) != label
-    }
-    warnings = []
-    n_repeats = len(train.keys) - len(first_label)
-    if n_repeats:
-        warnings.append(f"{count(n_repeats, 'row')} of {len(train.keys):,} in train repeat an earlier row's text")
-    if conflicts:
-        warnings.append(f"{count(len(conflicts), 'text')} in train with more than one label")
-    for role, other in (("validation", "train"), ("test", "train"), ("test", "validation")):
-        if role in parts:
-            shown = set(parts[other].keys)
-            n_shared = sum(key in shown for key in parts[role].keys)
-            if n_shared:
-                warnings.append(
-                    f"{count(n_shared, 'row')} of {len(parts[role].keys):,} in {role} are also in {other} "
-                    f"(leakage): {role} scores are too good"
-                )
-    return warnings
+def _conflicts(train: Part) -> list[str]:
+    """A sentence when texts of train have several labels."""
+    first: dict[str, int] = {}
+    rows = zip(train.keys, train.classes, strict=True)
+    conflicts = {key for key, label in rows if first.setdefault(key, label) != label}
+    return [f"{count(len(conflicts), 'text')} in train with more than one label"] if conflicts else []

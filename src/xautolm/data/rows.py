@@ -45,8 +45,8 @@ def clean_rows(table: Table, columns: Mapping[str, str]) -> Rows:
             label.
     """
     notes: list[str] = []
-    texts = _text_cells(table, columns["text"], notes)
-    pairs = _text_cells(table, columns["text_pair"], notes) if "text_pair" in columns else None
+    texts = text_cells(table, columns["text"], "--text", notes)
+    pairs = text_cells(table, columns["text_pair"], "--text", notes) if "text_pair" in columns else None
     labels = _label_cells(table, columns["target"])
     no_text = [text is None or (pairs is not None and pairs[i] is None) for i, text in enumerate(texts)]
     keep = [i for i, label in enumerate(labels) if label is not None and not no_text[i]]
@@ -61,8 +61,8 @@ def clean_rows(table: Table, columns: Mapping[str, str]) -> Rows:
     if n_dropped:
         notes.append(f"dropped {count(n_dropped, 'row')} of {len(labels):,} in `{table.where}`: {lacks}")
     return Rows(
-        texts=[_encodable(texts[i]) for i in keep],
-        pairs=None if pairs is None else [_encodable(pairs[i]) for i in keep],
+        texts=[encodable(texts[i]) for i in keep],
+        pairs=None if pairs is None else [encodable(pairs[i]) for i in keep],
         labels=[labels[i] for i in keep],
         notes=notes,
     )
@@ -72,7 +72,21 @@ def _text_columns(columns: Mapping[str, str]) -> str:
     return " and ".join(f"`{columns[role]}`" for role in ("text", "text_pair") if role in columns)
 
 
-def _text_cells(table: Table, column: str, notes: list[str]) -> list[str | None]:
+def text_cells(table: Table, column: str, flag: str, notes: list[str]) -> list[str | None]:
+    """The texts of a column as written, numbers among them as text.
+
+    Args:
+        table: has the column.
+        column: its name.
+        flag: option that names the column, for messages.
+        notes: gets a sentence when numbers were converted.
+
+    Returns:
+        One text per row, None where it is missing or blank.
+
+    Raises:
+        DataError: a column of numbers or of nested values.
+    """
     series = table.frame[column]
     is_null = series.isna().tolist()
     cells: list[str | None] = []
@@ -85,11 +99,11 @@ def _text_cells(table: Table, column: str, notes: list[str]) -> list[str | None]
             if not isinstance(value, bool | int | float | np.number | np.bool_):
                 raise DataError(
                     f"`{table.where}`: column `{column}` holds {type(value).__name__} values, expected text; "
-                    "name a column of plain strings with `--text`"
+                    f"name a column of plain strings with `{flag}`"
                 )
             n_converted += 1
         cells.append(str(value))
-    _check_numbers(table.where, column, [cell for cell in cells if cell is not None], n_converted)
+    _check_numbers(table.where, column, flag, [cell for cell in cells if cell is not None], n_converted)
     if n_converted:
         notes.append(
             f"{count(n_converted, 'value')} of column `{column}` in `{table.where}` converted from number to text"
@@ -97,12 +111,12 @@ def _text_cells(table: Table, column: str, notes: list[str]) -> list[str | None]
     return cells
 
 
-def _check_numbers(where: str, column: str, texts: list[str], n_converted: int) -> None:
+def _check_numbers(where: str, column: str, flag: str, texts: list[str], n_converted: int) -> None:
     n_numbers = max(n_converted, sum(is_number(text) for text in texts))  # booleans are converted too
     if n_numbers > LARGEST_SHARE_UNUSABLE * len(texts):
         raise DataError(
             f"`{where}`: column `{column}` looks like a number column ({listing(texts, at_most=3)}), "
-            "expected text; name the text column with `--text`"
+            f"expected text; name the text column with `{flag}`"
         )
 
 
@@ -133,7 +147,7 @@ def _label_cells(table: Table, column: str) -> list[Any]:
     return cells
 
 
-def _encodable(text: str | None) -> str:
+def encodable(text: str | None) -> str:
     r"""Replace lone surrogates (a broken `\ud83d` in JSON), which no tokenizer and no file can take."""
     if text is None:
         return ""

@@ -91,6 +91,14 @@ def read_tables(data: str, *, valid: str | None, test: str | None) -> Tables:
     return Tables(dataset_id_of(data), {role: tables[role] for role in order}, sources)
 
 
+def sources_of(tables: Tables, fingerprint: str) -> dict[str, DataSource]:
+    """Where the tables came from; a hub id, which has no file to hash, gets the fingerprint of the rows."""
+    return {
+        role: source if source.sha256 else DataSource(source.path, fingerprint)
+        for role, source in tables.sources.items()
+    }
+
+
 def dataset_id_of(data: str) -> str:
     """Name under which experiences with this data are kept.
 

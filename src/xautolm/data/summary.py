@@ -24,6 +24,15 @@ _CLASSES_SHOWN = 8
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerCounts:
+    """Training rows: all, those with an answer, those whose main answer is a span at a known place in the context."""
+
+    n_rows: int
+    n_answered: int
+    n_spans: int
+
+
+@dataclass(frozen=True, slots=True)
 class DataSummary:
     """What there is to say about a task before the search.
 
@@ -31,10 +40,11 @@ class DataSummary:
         dataset_id: name of the data.
         columns: role -> column.
         rows: split -> number of rows.
-        class_shares: label -> share of the training rows, largest first.
+        class_shares: label -> share of the training rows, largest first; empty where rows have answers.
         length_percentiles: `p50`, `p90`, `p99`, `max` -> tokens per training row, special tokens included.
         tokens_per_word: tokens per word of the training texts, special tokens left out.
         warnings: sentences, those of the task first.
+        answers: None for tasks with labels.
     """
 
     dataset_id: str
@@ -44,6 +54,7 @@ class DataSummary:
     length_percentiles: Mapping[str, int]
     tokens_per_word: float
     warnings: tuple[str, ...] = field(default=())
+    answers: AnswerCounts | None = None
 
 
 def token_lengths(tokenizer_file: str | Path, split: Split) -> NDArray[np.int64]:
@@ -109,7 +120,7 @@ def summarise(task: Task, lengths: NDArray[np.int64]) -> DataSummary:
     Returns:
         The summary; it warns when the embedded English encoder cannot read the texts well.
     """
-    counts = np.bincount(task.train.labels, minlength=len(task.labels))
+    counts = np.bincount(np.asarray(task.train.labels, dtype=np.int64), minlength=len(task.labels))
     order = np.argsort(-counts, kind="stable")
     splits = {"train": task.train, "validation": task.validation, "test": task.test}
     # "higher" gives a length that occurs, so that cutting there keeps at least that share of the rows whole
@@ -120,10 +131,18 @@ def summarise(task: Task, lengths: NDArray[np.int64]) -> DataSummary:
         columns=dict(task.columns),
         rows={role: split.n_rows for role, split in splits.items() if split is not None},
         class_shares=tuple((task.labels[i], float(counts[i] / counts.sum())) for i in order),
+        answers=_answer_counts(task.train),
         length_percentiles={"p50": int(p50), "p90": int(p90), "p99": int(p99), "max": int(lengths.max())},
         tokens_per_word=per_word,
         warnings=(*task.warnings, *_language_warning(per_word)),
     )
+
+
+def _answer_counts(train: Split) -> AnswerCounts | None:
+    if train.answers is None:
+        return None
+    main = [answers[0] for answers in train.answers if answers]
+    return AnswerCounts(train.n_rows, len(main), sum(answer.start is not None for answer in main))
 
 
 def _language_warning(per_word: float) -> tuple[str, ...]:
@@ -142,18 +161,33 @@ def summary_lines(summary: DataSummary) -> list[str]:
         summary: from `summarise`.
 
     Returns:
-        Lines without line ends: data, classes, length, and one per warning.
+        Lines without line ends: data, classes (or answers), length, and one per warning.
     """
     rows = ", ".join(f"{n:,} {role}" for role, n in summary.rows.items())
-    texts = " and ".join(f"`{summary.columns[role]}`" for role in ("text", "text_pair") if role in summary.columns)
-    target = f"`{summary.columns['target']}`"
-    classes = (f"{label} {100 * share:.1f} %" for label, share in summary.class_shares)
-    shares = listing(classes, at_most=_CLASSES_SHOWN)
     p = summary.length_percentiles
     return [
-        f"Data      {summary.dataset_id}: {rows} rows; text in {texts}, label in {target}",
-        f"Classes   {count(len(summary.class_shares), 'class')}: {shares}",
+        f"Data      {summary.dataset_id}: {rows} rows; {_columns_line(summary.columns)}",
+        _target_line(summary),
         f"Length    tokens per row: median {p['p50']:,}, 90 % up to {p['p90']:,}, 99 % up to {p['p99']:,}, "
         f"longest {p['max']:,}; {summary.tokens_per_word:.2f} tokens per word",
         *(f"Warning   {warning}" for warning in summary.warnings),
     ]
+
+
+def _columns_line(columns: Mapping[str, str]) -> str:
+    if "answers" in columns:
+        return ", ".join(f"{role} in `{columns[role]}`" for role in ("question", "context", "answers"))
+    texts = " and ".join(f"`{columns[role]}`" for role in ("text", "text_pair") if role in columns)
+    return f"text in {texts}, label in `{columns['target']}`"
+
+
+def _target_line(summary: DataSummary) -> str:
+    found = summary.answers
+    if found is not None:
+        return (
+            f"Answers   {found.n_answered:,} of {found.n_rows:,} training rows have one, {found.n_spans:,} of them as "
+            "a span of the context"
+        )
+    classes = (f"{label} {100 * share:.1f} %" for label, share in summary.class_shares)
+    shares = listing(classes, at_most=_CLASSES_SHOWN)
+    return f"Classes   {count(len(summary.class_shares), 'class')}: {shares}"
