@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from explanations import make_explanation
 
 from xautolm.records import Cost, Pipeline, RunReport, TrialError, TrialResult
+from xautolm.report.explain_html import write_explanation
 from xautolm.report.html import write_html
 from xautolm.report.summary import summarise
 
@@ -86,10 +88,10 @@ class Browser:
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         self.call("Page.navigate", url=path.as_uri())
-        drawn = "[...document.querySelectorAll('.plot')].map(p => p.dataset.drawn).join()"
+        drawn = "[...document.querySelectorAll('.plot')].every(p => p.dataset.drawn === 'yes') && 'yes'"
         ready = f"document.readyState === 'complete' && document.querySelector('footer') !== null && {drawn}"
         deadline = time.monotonic() + 40
-        while (state := self.run(ready)) != "yes,yes":
+        while (state := self.run(ready)) != "yes":
             assert time.monotonic() < deadline, f"the plots were not drawn: {state!r}"
             time.sleep(0.1)
 
@@ -150,18 +152,43 @@ def test_plots_are_drawn_without_errors_or_network(browser: Browser, page: Path)
     points = "document.querySelectorAll('#pareto .scatterlayer .point').length"
     assert browser.run(points) == 1 + 2 + 1 + 1  # dominated, front, recommended, failed
     assert browser.run("document.querySelectorAll('#anytime .scatterlayer .trace').length") >= 2
-    problems = [
+    assert problems_of(browser) == []
+    requests = [e["params"]["request"]["url"] for e in browser.events if e.get("method") == "Network.requestWillBeSent"]
+    assert requests, "the page itself is a request"
+    assert browser.run("window.attacked === undefined && document.images.length === 0")
+
+
+def problems_of(browser: Browser) -> list[dict[str, Any]]:
+    """Errors and warnings, and requests that leave the page."""
+    return [
         e["params"]
         for e in browser.events
         if e.get("method") == "Runtime.exceptionThrown"
         or (e.get("method") == "Runtime.consoleAPICalled" and e["params"]["type"] in ("error", "warning"))
         or (e.get("method") == "Log.entryAdded" and e["params"]["entry"]["level"] in ("error", "warning"))
+        or (
+            e.get("method") == "Network.requestWillBeSent"
+            and not e["params"]["request"]["url"].startswith(("file:", "data:", "blob:", "about:"))
+        )
     ]
-    assert problems == []
-    requests = [e["params"]["request"]["url"] for e in browser.events if e.get("method") == "Network.requestWillBeSent"]
-    assert requests, "the page itself is a request"
-    assert [url for url in requests if not url.startswith(("file:", "data:", "blob:", "about:"))] == []
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_explanation_is_drawn_without_errors_network_or_sideways_scroll(
+    browser: Browser, tmp_path: Path, width: int
+) -> None:
+    path = write_explanation(make_explanation(HOSTILE, n_tasks=14), tmp_path / "page.html")
+    browser.open(path, width=width)
+    assert problems_of(browser) == []
     assert browser.run("window.attacked === undefined && document.images.length === 0")
+    assert browser.run("document.documentElement.scrollWidth") <= width
+    assert browser.run("document.querySelectorAll('#methods .barlayer .point').length") == 4
+    labels = browser.run("[...document.querySelectorAll('#heat .xtick text')].map(t => t.textContent)")
+    assert len(labels) == 15
+    right = browser.run(
+        "Math.max(...[...document.querySelectorAll('#heat text')].map(t => t.getBoundingClientRect().right))"
+    )
+    assert right <= width
 
 
 def test_no_button_sends_the_chart_away(browser: Browser, page: Path) -> None:
