@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from xautolm.prior.explanation import THIS_TASK, Counted, Decision, Explanation, NearTask
+from xautolm.prior.explanation import TABLE_TASKS, THIS_TASK, Counted, Decision, Explanation, NearTask
 from xautolm.records import Profile
 
 
@@ -31,7 +31,7 @@ def make_explanation(name: str = "sst2", n_tasks: int = 2, **facts: Any) -> Expl
         )
         for i in range(n_tasks)
     )
-    n = n_tasks + 1
+    n = min(n_tasks, TABLE_TASKS) + 1
     numbers = {"kind": "float", "p10": 1e-5, "p50": 1e-4, "p90": 1e-3}
     given = {
         "dataset_id": name,
@@ -41,7 +41,7 @@ def make_explanation(name: str = "sst2", n_tasks: int = 2, **facts: Any) -> Expl
         "store": "sqlite:///store.db",
         "weights": {"task": 0.4, "semantic": 0.3, "system": 0.3},
         "near": near,
-        "table_names": (THIS_TASK, *(task.dataset_id for task in near)),
+        "table_names": (THIS_TASK, *(task.dataset_id for task in near[: n - 1])),
         "table": tuple(tuple(abs(i - j) / 10 for j in range(n)) for i in range(n)),
         "prior_kind": "reference",
         "decisions": (

@@ -41,7 +41,7 @@ def probability_figure(before: Mapping[str, float], after: Mapping[str, float]) 
     layout = {
         "barmode": "group",
         "bargap": 0.25,
-        "height": 90 + 44 * len(names),
+        "height": 110 + 44 * len(names),
         "xaxis": {
             "title": {"text": "initial probability"},
             "tickformat": ".0%",
@@ -60,7 +60,7 @@ def probability_figure(before: Mapping[str, float], after: Mapping[str, float]) 
 
 def heat_map_figure(names: Sequence[str], table: Sequence[Sequence[float]]) -> Figure:
     """Distances between tasks, the current one first; near is dark."""
-    labels = [escape(clean(name, 30)) for name in names]
+    labels = [escape(clean(name, 18)) for name in names]
     n = len(names)
     axis = {"tickvals": list(range(n)), "ticktext": labels, "showgrid": False, "zeroline": False, "automargin": True}
     hover = [[f"{labels[i]} and {labels[j]}: {table[i][j]:.3f}" for j in range(n)] for i in range(n)]
@@ -81,6 +81,7 @@ def heat_map_figure(names: Sequence[str], table: Sequence[Sequence[float]]) -> F
     }
     layout = {
         "height": 150 + 36 * n,
+        "meta": {"least_width": 140 + 38 * n},  # narrower screens scroll
         "xaxis": axis | {"side": "top", "tickangle": 45},
         "yaxis": axis | {"autorange": "reversed"},
         "margin": {"l": 8, "r": 8, "t": 8, "b": 8},

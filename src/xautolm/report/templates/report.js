@@ -43,6 +43,8 @@
     const place = document.getElementById(name);
     if (!place) return;
     const figure = JSON.parse(document.getElementById(`${name}-data`).textContent);
+    const leastWidth = figure.layout.meta?.least_width;
+    if (leastWidth) place.style.minWidth = `${leastWidth}px`;
     if (figure.layout.height) place.style.height = `${figure.layout.height}px`;
     // The buttons are listed one by one: Plotly's own set may hold one that sends the chart to its cloud.
     const buttons = [["toImage"], ["zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]];
