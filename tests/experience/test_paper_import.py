@@ -22,7 +22,7 @@ from xautolm.experience.importers.paper_rows import read_published_rows
 from xautolm.experience.importers.published import ENCODERS, GENERATORS, _class_name, model_of, published_form
 from xautolm.experience.importers.published_errors import classify
 from xautolm.experience.store import ExperienceStore
-from xautolm.metafeatures import TASK_FEATURES
+from xautolm.metafeatures import PUBLISHED_CLASSIFICATION
 from xautolm.metafeatures.machine import system_features
 from xautolm.prior.blame import blamed
 from xautolm.records import Experience
@@ -353,7 +353,7 @@ def test_every_model_of_the_published_sample_is_known() -> None:
 
 
 def test_features_have_the_names_of_this_release() -> None:
-    assert tuple(TASK_FEATURES[:10]) == CLASSIFICATION_FEATURES
+    assert tuple(PUBLISHED_CLASSIFICATION) == CLASSIFICATION_FEATURES
     assert tuple(system_features())[:5] == SYSTEM_FEATURES
     assert len(GENERATION_FEATURES) == 11
 

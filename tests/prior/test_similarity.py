@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from xautolm.metafeatures import TASK_FEATURES
+from xautolm.metafeatures import PUBLISHED_CLASSIFICATION
 from xautolm.metafeatures.machine import system_features
 from xautolm.prior.normalisers import normalised
 from xautolm.prior.similarity import (
@@ -104,7 +104,7 @@ def test_cosine_over_shared_features_leaves_the_others_out() -> None:
 
 
 def test_published_form_sees_the_published_features_only() -> None:
-    names = {*TASK_FEATURES[:10], *list(system_features())[:5]}
+    names = {*PUBLISHED_CLASSIFICATION, *list(system_features())[:5]}
     assert names <= PUBLISHED_FEATURES
     here = Profile("classification/2", {"n_train": 10.0, "vocabulary": 1.0}, "system/2", {"speed": 1.0})
     other = replace(here, task={"n_train": 10.0, "vocabulary": 99.0}, system={"speed": 9.0})

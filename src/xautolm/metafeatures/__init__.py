@@ -1,23 +1,31 @@
 """Meta-features: what a task and a machine look like as named numbers, so that tasks can be compared.
 
-Every set of features has a versioned name (`classification/1`, `system/1`). Profiles are comparable only
-when the names are equal; adding, removing or redefining a feature needs a new number.
+Every set of features has a versioned name (`classification/2`, `generation/1`, `system/1`). A name keeps its meaning
+over all versions, so that profiles of different versions can be compared by the names that both have; adding, removing
+or redefining a feature needs a new number.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
+from xautolm.metafeatures.generation import generation_features
 from xautolm.metafeatures.labels import label_features
-from xautolm.metafeatures.landmarks import tree_landmark
+from xautolm.metafeatures.landmarks import linear_landmark, tree_landmark
+from xautolm.metafeatures.semantic import TaskEmbeddings, mean_embedding, neighbour_landmark
 from xautolm.metafeatures.text import documents, text_features
+from xautolm.metafeatures.tokens import token_features
+from xautolm.metafeatures.words import character_features, duplicate_share, pair_features, word_features
 from xautolm.records import Profile, Task
+from xautolm.space.catalogue import embedded_folder
 
-TASK_SCHEMA = "classification/1"
+CLASSIFICATION_SCHEMA = "classification/2"
+GENERATION_SCHEMA = "generation/1"
 SYSTEM_SCHEMA = "system/1"
 
-#: Names of the task features in the published order (`method.md` section 4).
-TASK_FEATURES = (
+#: Names of the published features of a classification task, in the published order (`method.md` section 4).
+PUBLISHED_CLASSIFICATION = (
     "n_train",
     "n_classes",
     "label_entropy_bits",
@@ -30,29 +38,85 @@ TASK_FEATURES = (
     "tree_landmark",
 )
 
+#: The same of a generation task.
+PUBLISHED_GENERATION = (
+    *("n_train", "mean_prompt_chars", "std_prompt_chars", "prompt_ttr", "mean_target_chars", "std_target_chars"),
+    *("target_ttr", "length_ratio", "vocabulary_novelty", "embedding_similarity", "rouge_l"),
+)
 
-def profile_task(task: Task, *, exact: bool = False) -> Mapping[str, float]:
-    """Compute the ten published features of a classification task from its training split.
+
+def schema_of(task: Task) -> str:
+    """Version of the features of a task: those of labels or those of answers."""
+    return CLASSIFICATION_SCHEMA if task.train.answers is None else GENERATION_SCHEMA
+
+
+def profile_task(
+    task: Task, *, embeddings: TaskEmbeddings | None = None, tokenizer_file: Path | None = None, exact: bool = False
+) -> Mapping[str, float]:
+    """Compute the features of a task from its training split.
 
     Args:
-        task: text classification, one text or a pair; a pair counts as its two texts joined by a space.
-        exact: compute the landmark on all rows as published instead of on a seeded sample of at most 4,000
-            rows. The other features always see every row.
+        task: text classification, one text or a pair (a pair counts as its two texts joined by a space where one
+            document is needed), or question answering.
+        embeddings: of a sample of the training rows; without them the features that need them are 0.
+        tokenizer_file: `tokenizer.json` of the embedded encoder; None = where it is installed.
+        exact: compute landmarks and ROUGE-L on all rows, as published, instead of on seeded samples. Lengths in tokens
+            come from at most 20,000 rows in any case; the other features always see every row.
 
     Returns:
-        The names of `TASK_FEATURES`, in that order, with finite values.
+        The published names first, in the published order, then the others; finite values.
     """
-    texts = documents(task.train)
-    values = text_features(texts) | label_features(task.train.labels)
-    values["tree_landmark"] = tree_landmark(texts, task.train.labels, exact=exact)
-    return {name: values[name] for name in TASK_FEATURES}
+    tokenizer_file = tokenizer_file or embedded_folder() / "tokenizer.json"
+    if task.train.answers is not None:
+        values = generation_features(task, tokenizer_file, embeddings, exact=exact)
+        return _published_first(values, PUBLISHED_GENERATION)
+    texts, labels = documents(task.train), task.train.labels
+    landmarks = {
+        "tree_landmark": tree_landmark(texts, labels, exact=exact),
+        "linear_landmark": linear_landmark(texts, labels, exact=exact),
+        "neighbour_landmark": 0.0,
+    }
+    if embeddings is not None:
+        sampled = [labels[row] for row in embeddings.rows.tolist()]
+        landmarks["neighbour_landmark"] = neighbour_landmark(embeddings.texts, sampled)
+    values = {
+        **text_features(texts),
+        **label_features(labels),
+        "n_validation": float(task.validation.n_rows),
+        **token_features(texts, tokenizer_file),
+        **word_features(texts),
+        **character_features(texts),
+        "duplicate_share": duplicate_share(texts),
+        **pair_features(task.train.texts, task.train.pairs),
+        **landmarks,
+    }
+    return _published_first(values, PUBLISHED_CLASSIFICATION)
 
 
-def build_profile(task: Task, machine_features: Mapping[str, float]) -> Profile:
-    """Join the features of the task with those of the machine (`machine.system_features`)."""
+def _published_first(values: Mapping[str, float], published: tuple[str, ...]) -> dict[str, float]:
+    return {name: values[name] for name in published} | dict(values)
+
+
+def build_profile(
+    task: Task,
+    machine_features: Mapping[str, float],
+    *,
+    embeddings: TaskEmbeddings | None = None,
+    system_name: str = "",
+) -> Profile:
+    """Join the features of the task with those of the machine (`machine.system_features`).
+
+    Args:
+        task: the loaded data.
+        machine_features: of the machine, schema `SYSTEM_SCHEMA`.
+        embeddings: of a sample of the training rows; None = no semantic features.
+        system_name: processor and GPU in words.
+    """
     return Profile(
-        schema=TASK_SCHEMA,
-        task=profile_task(task),
+        schema=schema_of(task),
+        task=profile_task(task, embeddings=embeddings),
         system_schema=SYSTEM_SCHEMA,
         system=dict(machine_features),
+        semantic=None if embeddings is None else mean_embedding(embeddings.texts),
+        system_name=system_name,
     )

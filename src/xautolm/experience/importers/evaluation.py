@@ -25,8 +25,8 @@ from xautolm.experience.importers.published import CLASSIFICATION
 from xautolm.experience.importers.published_errors import capacity_gib, classify, spent_s
 from xautolm.records import Cost, Experience, Pipeline, Profile, TrialResult
 
-#: Names of the vectors' entries in the published order (`method.md` section 4): of `metafeatures.TASK_FEATURES`, of
-#: generation tasks, and of `machine.system_features`. That layer may not be imported here; a test compares the names.
+#: Names of the vectors' entries in the published order (`method.md` section 4): those of the package `metafeatures` and
+#: of `machine.system_features`. That layer may not be imported here; a test compares the names.
 CLASSIFICATION_FEATURES = (
     *("n_train", "n_classes", "label_entropy_bits", "min_class_share", "max_class_share", "imbalance"),
     *("mean_chars", "std_chars", "cv_chars", "tree_landmark"),
