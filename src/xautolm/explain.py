@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from xautolm import preparation
 from xautolm.config import Settings
+from xautolm.data.load import KINDS
 from xautolm.data.summary import summary_lines
 from xautolm.experience.location import default_store_url, display_url, is_there
 from xautolm.experience.store import ExperienceStore
@@ -45,7 +46,7 @@ def explain(settings: Settings) -> Explanation:
         XAutoLMError: the data, a model or the store cannot be used.
     """
     with ExitStack() as stack:
-        subject = preparation.describe(settings, Silent())
+        subject = preparation.describe(settings, Silent(), KINDS)
         task = subject.task
         device = preparation.choose_machine(settings, subject.models).devices[0]
         profile = build_profile(task, system_features(device))
@@ -66,7 +67,7 @@ def explain(settings: Settings) -> Explanation:
             near=near_tasks(near, belief.used),
             table_names=names,
             table=table,
-            prior_kind=settings.prior if belief.used else "none",
+            prior_kind=None if task.kind not in preparation.SEARCHED else settings.prior if belief.used else "none",
             decisions=belief.decisions,
             counted=counted(belief.used),
             notes=_notes(settings, task.kind, store, near, belief.used),
@@ -82,8 +83,10 @@ def _open(url: str, stack: ExitStack) -> ExperienceStore | None:
 
 
 def _belief(settings: Settings, subject: Subject, profile: Profile, store: ExperienceStore | None) -> _Belief:
-    """The cold model of the whole space, and the same warmed by what the prior reads."""
+    """The cold model of the whole space, and the same warmed by what the prior reads; nothing without a search."""
     options, task = ReferenceOptions(), subject.task
+    if task.kind not in preparation.SEARCHED:
+        return _Belief((), ())
     space = preparation.whole_space(settings, subject)
     cold = SearchModel.informed(space, options.default_share)
     if store is None or settings.prior == "none":
@@ -109,6 +112,9 @@ def _notes(
     used: Sequence[Evidence],
 ) -> tuple[str, ...]:
     """What a reader must know to read the rest right."""
+    if kind not in preparation.SEARCHED:
+        there = "" if near else " The store holds no experiences."
+        return (f"Fitting of {kind} is not there yet, so there is no search space and no prior to show.{there}",)
     if store is None:
         return ("There is no experience store at this place yet: a run would start cold, and make it.",)
     if not near:

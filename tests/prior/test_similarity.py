@@ -71,14 +71,23 @@ def test_profile_without_a_common_feature_is_put_farthest(profile: MakeProfile) 
     assert distances(profile(), [profile()], DistanceOptions(0, 0, 0)).tolist() == [1.0]
 
 
+def test_the_same_machine_does_not_make_unknown_tasks_near(profile: MakeProfile) -> None:
+    stranger = replace(profile(), schema="generation/1", task={"n_pages": 7.0})
+    d = distances(profile(1000, 2), [profile(2000, 2), stranger, profile(9000, 9)])
+    assert d[1] == d[2] > d[0] > 0
+    embedded = replace(stranger, semantic=(1.0, 0.1))
+    by_meaning = distances(profile(1000, 2, semantic=(1.0, 0.0)), [profile(9000, 9), embedded])
+    assert by_meaning[1] < by_meaning[0], "an embedding tells enough"
+
+
 def test_schemas_of_different_age_and_kind_are_compared_over_the_names_they_share() -> None:
     old = Profile("classification/1", {"n_train": 100.0, "n_classes": 2.0}, "system/1", {"ram_gib": 8.0})
     new = replace(old, schema="classification/2", task={**old.task, "vocabulary": 900.0}, system_schema="system/2")
     answers = Profile("generation/1", {"n_train": 100.0, "mean_prompt_chars": 50.0}, "system/2", {"ram_gib": 64.0})
+    # Two of the three features exist in one kind of task only; a feature of an older release is not held against it.
     far = replace(new, task={"n_train": 1e6, "n_classes": 90.0, "vocabulary": 1e5})
     parts = distance_parts(new, [old, answers, far])
-    assert parts["task"][:2].tolist() == [0.0, 0.0]
-    assert parts["task"][2] == pytest.approx(1.0)
+    assert parts["task"].tolist() == pytest.approx([0.0, math.sqrt(2 / 3), 1.0])
     assert parts["system"].tolist() == [0.0, 1.0, 0.0]
 
 
@@ -94,6 +103,14 @@ def test_distance_over_some_of_the_features_is_scaled_to_all_of_them(profile: Ma
     for metric in ("euclidean", "manhattan"):
         per_feature = replace(unscaled, metric=metric, is_per_feature=True)
         assert distance_parts(here, [whole, part], per_feature)["task"].tolist() == [1.0, 1.0]
+
+
+def test_what_only_an_embedding_could_tell_is_not_taken_for_a_measured_zero() -> None:
+    embedded = Profile("c/2", {"n_train": 9.0, "neighbour_landmark": 0.8}, "s/1", {}, (1.0, 0.0))
+    without = replace(embedded, task={"n_train": 9.0, "neighbour_landmark": 0.0}, semantic=None)
+    far = replace(embedded, task={"n_train": 99.0, "neighbour_landmark": 0.1})
+    assert distance_parts(without, [embedded, far])["task"].tolist() == [0.0, 1.0]
+    assert distance_parts(embedded, [without, far])["task"].tolist() == [0.0, 1.0]
 
 
 def test_cosine_over_shared_features_leaves_the_others_out() -> None:

@@ -19,10 +19,14 @@ def explain(
     data: Annotated[str, typer.Argument(help="csv, tsv, json, jsonl, parquet (also .gz), datasets folder or hub id.")],
     valid: Annotated[str | None, typer.Option(help="Validation data; cut from DATA when not given.")] = None,
     test: Annotated[str | None, typer.Option(help="Test data; cut from DATA when not given.")] = None,
-    task: Annotated[str | None, typer.Option(help="Task kind: text-classification.")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="text-classification or question-answering; guessed when plain.")
+    ] = None,
     text: Annotated[str | None, typer.Option(help="Text column, when it is not plain.")] = None,
     target: Annotated[str | None, typer.Option(help="Label column, when it is not plain.")] = None,
-    column: Annotated[list[str] | None, typer.Option(help="ROLE=NAME, roles: text, text_pair, target.")] = None,
+    column: Annotated[
+        list[str] | None, typer.Option(help="ROLE=NAME: text, text_pair, target; context, question, answers.")
+    ] = None,
     models: Annotated[str | None, typer.Option(help="Names, folders or hub ids, separated by commas.")] = None,
     methods: Annotated[str | None, typer.Option(help="head, partial, lora, full.  [default: all]")] = None,
     store: Annotated[str | None, typer.Option(help="URL of the experience store.  [default: XAUTOLM_STORE]")] = None,

@@ -103,8 +103,8 @@ def _kind(character: str) -> str:
 def duplicate_share(texts: Sequence[str]) -> float:
     """Share of the rows whose text stood in an earlier row, case and white space apart.
 
-    >>> duplicate_share(["Good  phone", "good phone", "bad"])
-    0.3333333333333333
+    >>> round(duplicate_share(["Good  phone", "good phone", "bad"]), 4)
+    0.3333
     """
     if not texts:
         return 0.0

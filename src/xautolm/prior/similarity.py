@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xautolm.data.fingerprint import sketch_containment
+from xautolm.metafeatures import PUBLISHED_CLASSIFICATION, PUBLISHED_GENERATION
 from xautolm.prior.normalisers import Normalizer, normalised
 from xautolm.records import Profile
 
@@ -25,14 +26,13 @@ Metric = Literal["euclidean", "cosine", "manhattan"]
 SAME_DATA_CONTAINMENT = 0.1
 #: Parts of a distance, in the order in which they are shown.
 GROUPS = ("task", "semantic", "system")
-#: The features that the published system compares (`method.md` section 4).
-PUBLISHED_FEATURES = frozenset(
-    {
-        *("n_train", "n_classes", "label_entropy_bits", "min_class_share", "max_class_share", "imbalance"),
-        *("mean_chars", "std_chars", "cv_chars", "tree_landmark"),
-        *("physical_cores", "logical_cores", "max_frequency_ghz", "ram_gib", "gpu_memory_gib"),
-    }
-)
+#: The machine's features that the published system compares (`method.md` section 4).
+PUBLISHED_SYSTEM = ("physical_cores", "logical_cores", "max_frequency_ghz", "ram_gib", "gpu_memory_gib")
+PUBLISHED_FEATURES = frozenset((*PUBLISHED_CLASSIFICATION, *PUBLISHED_GENERATION, *PUBLISHED_SYSTEM))
+#: Features that are 0 where texts were not embedded; such a 0 is no measurement.
+EMBEDDING_FEATURES = frozenset({"neighbour_landmark", "embedding_similarity"})
+#: Difference between two tasks of different kinds in a feature that only one kind has: the largest after `min-max`.
+MISSING_GAP = 1.0
 #: Squares of what is smaller are finite.
 _LARGEST = 1e100
 
@@ -82,8 +82,6 @@ def is_same_data(fingerprint: str, sketch: Sequence[int], other_fingerprint: str
 def distances(current: Profile, others: Sequence[Profile], options: DistanceOptions | None = None) -> Array:
     """Distance of each profile to the current one, (n_others,), finite and not negative.
 
-    A profile that shares no group with the current one is put at the largest distance of the others, or at 1.
-
     >>> near, far, here = (Profile("t/1", {"n": n}, "s/1", {}) for n in (20.0, 1000.0, 10.0))
     >>> distances(here, [near, far]).round(2).tolist()
     [0.14, 1.0]
@@ -116,16 +114,20 @@ def distance_table(profiles: Sequence[Profile], options: DistanceOptions | None 
 def combined(parts: Mapping[str, Array], options: DistanceOptions) -> Array:
     """Weighted mean of the groups that are there (not NaN), (n,), always finite.
 
+    Of a task of which neither features nor embedding can be compared nothing is known: it is put at the largest
+    distance of the others, or at 1, however similar its machine is.
+
     >>> parts = {"task": np.array([1.0, 2.0]), "semantic": np.array([0.0, np.nan])}
     >>> combined(parts, DistanceOptions(task_weight=1, semantic_weight=3)).tolist()
     [0.25, 2.0]
     """
     total, weight = np.zeros(len(parts["task"])), np.zeros(len(parts["task"]))
+    comparable = np.zeros(len(parts["task"]), dtype=bool)
     for group, distance in parts.items():
-        known = np.isfinite(distance)
+        known = np.isfinite(distance) & (options.weights[group] > 0)
         total[known] += options.weights[group] * distance[known]
         weight[known] += options.weights[group]
-    comparable = weight > 0
+        comparable |= known & (group != "system")
     total[comparable] /= weight[comparable]
     total[~comparable] = total[comparable].max() if comparable.any() else 1.0
     return total
@@ -141,42 +143,37 @@ class Comparison:
 
     def __init__(self, profiles: Sequence[Profile], options: DistanceOptions) -> None:
         self._options = options
-        self._task = _table([profile.task for profile in profiles], options)
+        kinds = np.asarray([profile.schema.partition("/")[0] for profile in profiles])
+        self._kinds = np.unique(kinds, return_inverse=True)[1]
+        self._task = _table([_measured(profile) for profile in profiles], options)
         self._system = _table([profile.system for profile in profiles], options)
         self._semantic = _embeddings([profile.semantic for profile in profiles])
 
     def parts(self, i: int) -> Mapping[str, Array]:
         """Group -> distance of every profile to profile `i`, (n_profiles,), NaN where it cannot be told."""
-        options = self._options
+        options, is_other_kind = self._options, self._kinds != self._kinds[i]
         return {
-            "task": _shared_distances(self._task, i, options.metric, options.is_per_feature),
+            "task": _shared_distances(self._task, i, options.metric, options.is_per_feature, is_other_kind),
             "semantic": _shared_distances(self._semantic, i, options.semantic_metric, is_per_feature=False),
             "system": _shared_distances(self._system, i, options.metric, options.is_per_feature),
         }
 
 
-def vector_distances(rows: Array, point: Array, metric: Metric) -> Array:
-    """Distance of each row to a point, (n_rows,). Cosine distance of a zero vector: 0 to another one, else 1.
-
-    >>> vector_distances(np.array([[0.0, 2.0], [0.0, 0.0]]), np.array([3.0, 0.0]), "cosine").tolist()
-    [1.0, 1.0]
-    """
-    if metric == "euclidean":
-        return np.asarray(np.sqrt(((rows - point) ** 2).sum(axis=1)))
-    if metric == "manhattan":
-        return np.asarray(np.abs(rows - point).sum(axis=1))
-    lengths, length = np.sqrt((rows**2).sum(axis=1)), float(np.sqrt((point**2).sum()))
-    return _cosine(rows @ point, lengths, np.full(len(rows), length))
-
-
 def _cosine(products: Array, lengths: Array, other_lengths: Array) -> Array:
+    """Cosine distances, (n,); of a zero vector 0 to another one, else 1.
+
+    >>> _cosine(np.array([0.0, 0.0, 0.0]), np.array([2.0, 0.0, 0.0]), np.array([3.0, 3.0, 0.0])).tolist()
+    [1.0, 1.0, 0.0]
+    """
     both = lengths * other_lengths
     neither = (lengths == 0) & (other_lengths == 0)
     cosine = products / np.where(both > 0, both, 1.0)
     return np.where(both > 0, np.clip(1.0 - cosine, 0.0, 2.0), np.where(neither, 0.0, 1.0))
 
 
-def _shared_distances(rows: Array, i: int, metric: Metric, is_per_feature: bool) -> Array:
+def _shared_distances(
+    rows: Array, i: int, metric: Metric, is_per_feature: bool, is_other_kind: npt.NDArray[np.bool_] | None = None
+) -> Array:
     """Distance of each row to row `i` over the columns that both have; NaN where they share none.
 
     Args:
@@ -184,22 +181,36 @@ def _shared_distances(rows: Array, i: int, metric: Metric, is_per_feature: bool)
         i: the row to measure from.
         metric: which distance.
         is_per_feature: see `DistanceOptions`.
+        is_other_kind: (n,), rows of another kind of task; None = there are none.
 
     Returns:
-        (n,). A distance over part of the columns is scaled to what it would be over all columns of row `i`.
+        (n,). A distance over part of the columns is scaled to what it would be over all columns of row `i`. To a task
+        of another kind each column of row `i` that it lacks counts as `MISSING_GAP` instead: such features are absent
+        because the tasks differ, not because they were measured by another release.
     """
     rows = rows[:, np.isfinite(rows[i])]
     point, has = rows[i], np.isfinite(rows)
-    n_shared, n_columns = has.sum(axis=1), rows.shape[1]
-    filled = np.where(has, rows, point)
+    n_shared, n_columns = has.sum(axis=1), max(1, rows.shape[1])
+    shared = np.where(has, rows, 0.0)
     if metric == "cosine":
-        rows = np.where(has, rows, 0.0)
-        found = _cosine(rows @ point, np.sqrt((rows**2).sum(axis=1)), np.sqrt(has @ (point**2)))
+        mean = _cosine(shared @ point, np.sqrt((shared**2).sum(axis=1)), np.sqrt(has @ (point**2)))
     else:
-        found = vector_distances(filled, point, metric)
-        scale = n_columns / np.maximum(n_shared, 1) / (n_columns if is_per_feature and n_columns else 1)
-        found = found * (np.sqrt(scale) if metric == "euclidean" else scale)
-    return np.where(n_shared > 0, found, np.nan)
+        power = 2 if metric == "euclidean" else 1
+        gaps = np.where(has, np.abs(shared - point) ** power, 0.0)
+        mean = gaps.sum(axis=1) / np.maximum(n_shared, 1)
+    if is_other_kind is not None:
+        with_missing = (n_shared * mean + (n_columns - n_shared) * MISSING_GAP) / n_columns
+        mean = np.where(is_other_kind, with_missing, mean)
+    if metric != "cosine" and not is_per_feature:
+        mean = mean * n_columns
+    return np.where(n_shared > 0, np.sqrt(mean) if metric == "euclidean" else mean, np.nan)
+
+
+def _measured(profile: Profile) -> Mapping[str, float]:
+    """The task features without those that only an embedding gives, where there was none."""
+    if profile.semantic is not None:
+        return profile.task
+    return {name: value for name, value in profile.task.items() if value != 0 or name not in EMBEDDING_FEATURES}
 
 
 def _table(features: Sequence[Mapping[str, float]], options: DistanceOptions) -> Array:
