@@ -46,11 +46,11 @@ class Server:
     def database(self) -> Iterator[str]:
         """The URL of a new empty database, which is dropped in the end."""
         name = f"xautolm_{uuid.uuid4().hex[:16]}"
-        self._execute(f'CREATE DATABASE "{name}"')
+        self.execute(f'CREATE DATABASE "{name}"')
         try:
             yield self.url.set(database=name).render_as_string(hide_password=False)
         finally:
-            self._execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+            self.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
     def stop(self) -> None:
         """Stop the server; connections to it break."""
@@ -62,7 +62,8 @@ class Server:
         assert self._process is not None, "only a server of one's own can be started"
         self._process.ensure_postgres_running()
 
-    def _execute(self, statement: str) -> None:
+    def execute(self, statement: str) -> None:
+        """Run a statement of administration, outside a transaction."""
         engine = sa.create_engine(self.url, isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
             connection.exec_driver_sql(statement)

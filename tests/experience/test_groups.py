@@ -8,16 +8,12 @@ import pytest
 from experience_builders import make_experience, make_profile, make_result
 
 from xautolm.experience import store as store_module
-from xautolm.experience.store import ExperienceStore
 
 LAPTOP = make_profile()
 SERVER = make_profile(system={"ram_gib": 512.0}, system_name="AMD EPYC 7B13")
 
 
-@pytest.fixture
-def store(tmp_path):
-    with ExperienceStore(f"sqlite:///{tmp_path / 'experience.db'}") as opened:
-        yield opened
+pytestmark = pytest.mark.timeout(60)  # the first test on PostgreSQL starts the server
 
 
 def on(profile, run_id, *trial_ids, **changes):

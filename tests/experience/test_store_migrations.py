@@ -9,7 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
 
+from xautolm.experience import migrations
+from xautolm.experience.schema import metadata
 from xautolm.experience.store import ExperienceStore
 
 STORES = Path(__file__).parents[1] / "fixtures" / "stores"
@@ -95,6 +100,33 @@ def test_an_old_store_knows_its_experiences_again(old):
         assert store.add([again]) == 0
         assert store.add([replace(again, model_revision="b" * 40)]) == 1
         assert store.load()[-1] == replace(again, model_revision="b" * 40)
+
+
+@pytest.mark.timeout(60)  # the first test on PostgreSQL starts the server
+def test_an_old_store_on_postgresql_becomes_the_declared_schema_and_keeps_its_experiences(postgres):
+    with postgres.database() as url:
+        engine = sa.create_engine(url)
+        with engine.begin() as connection:
+            migrations.upgrade(connection, "0001")
+            for table in ("tasks", "systems", "experiences"):
+                copy_rows(STORES / "0001.db", table, connection)
+        with ExperienceStore(url) as store:
+            assert store.load(kind=None) == remembered()
+            assert store.add(remembered()) == 0
+        with engine.connect() as connection:
+            assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        engine.dispose()
+
+
+def copy_rows(path: Path, table: str, target: sa.Connection) -> None:
+    source = sqlite3.connect(f"file:{path}?immutable=1", uri=True)
+    rows = source.execute(f"SELECT * FROM {table}")
+    names = [column[0] for column in rows.description]
+    places = ", ".join(f":{name}" for name in names)
+    insert = sa.text(f"INSERT INTO {table} ({', '.join(names)}) VALUES ({places})")
+    target.execute(insert, [dict(zip(names, row, strict=True)) for row in rows])
+    target.execute(sa.text(f"SELECT setval('{table}_{names[0]}_seq', (SELECT max({names[0]}) FROM {table}))"))
+    source.close()
 
 
 def test_an_old_store_without_rows_is_migrated(old):

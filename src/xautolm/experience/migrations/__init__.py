@@ -14,8 +14,12 @@ HEAD = REVISIONS[-1]
 VERSION_TABLE = "alembic_version"
 
 
-def upgrade(connection: Connection) -> None:
-    """Bring an empty or older store to `HEAD`, inside the transaction that `connection` is in.
+def upgrade(connection: Connection, revision: str = HEAD) -> None:
+    """Bring an empty or older store to a schema version, inside the transaction that `connection` is in.
+
+    Args:
+        connection: to the store, in a transaction that may write.
+        revision: out of `REVISIONS`.
 
     Raises:
         sqlalchemy.exc.SQLAlchemyError: the database refused; the caller's transaction decides what stays.
@@ -27,4 +31,4 @@ def upgrade(connection: Connection) -> None:
     folder = str(Path(__file__).parent)
     config.set_main_option("script_location", folder.replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, HEAD)
+    command.upgrade(config, revision)
