@@ -107,8 +107,10 @@ def test_commands_in_the_pages_are_ones_that_exist(page: Path) -> None:
 
 def parse(arguments: list[str]) -> None:
     """Have the command line read a command without running it."""
-    name, *rest = arguments
-    command = typer.main.get_command(cli.app).commands[name]  # type: ignore[attr-defined]
+    command, rest = typer.main.get_command(cli.app), arguments
+    while hasattr(command, "commands"):
+        name, *rest = rest
+        command = command.commands[name]
     command.make_context(name, rest)
 
 

@@ -33,6 +33,16 @@ OPTIONS = {
     "predict": ["--device", "--json", "--output", "-o"],
     "report": ["--json"],
     "resume": ["--json"],
+    "store add": ["--json", "--store"],
+    "store audit": ["--json", "--kind", "--store"],
+    "store check": ["--json", "--store"],
+    "store export": ["--json", "--kind", "--store"],
+    "store import": ["--from", "--json", "--name", "--rejects", "--store"],
+    "store info": ["--json", "--store"],
+    "store list": ["--json", "--store"],
+    "store merge": ["--json", "--store"],
+    "store prune": ["--dataset", "--dry-run", "--json", "--keep", "--older-than", "--source", "--store"],
+    "store show": ["--json", "--store"],
 }  # fmt: skip
 
 ARGUMENTS = {
@@ -41,11 +51,20 @@ ARGUMENTS = {
     "predict": ["model", "data"],
     "report": ["folder"],
     "resume": ["folder"],
+    **{f"store {name}": [] for name in ("audit", "check", "info", "list", "prune")},
+    "store add": ["folder"],
+    "store export": ["file"],
+    "store import": ["source"],
+    "store merge": ["source"],
+    "store show": ["what"],
 }
 
 
 def commands() -> dict[str, typer.core.TyperCommand]:
-    return typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
+    """Every command by its words: `fit`, `store info`."""
+    found = dict(typer.main.get_command(cli.app).commands)  # type: ignore[attr-defined]
+    groups = {name: found.pop(name) for name in [name for name in found if hasattr(found[name], "commands")]}
+    return found | {f"{group} {name}": c for group in groups for name, c in groups[group].commands.items()}
 
 
 def parameters(function: object) -> list[str]:

@@ -16,7 +16,9 @@ from sentences import opinion
 from xautolm import AutoLM, registry
 from xautolm.config import make_settings
 from xautolm.errors import RunError, RunFolderError
+from xautolm.experience.from_run import experiences_of_run
 from xautolm.experience.journal import read_journal
+from xautolm.experience.store import ExperienceStore
 from xautolm.records import Pipeline, Prior
 from xautolm.search.loop import asked_for, replay
 from xautolm.search.plan import FitCheck, Plan
@@ -102,6 +104,19 @@ def test_every_line_of_the_journal_has_the_fields_of_the_contract(first):
         assert trial["seen"] == list(range(number))  # one worker
         assert trial["started_at"] < trial["finished_at"]
     assert {trial["pipeline"]["method"] for trial in trials[:4]} == {"head", "lora", "partial", "full"}
+
+
+def test_the_folder_alone_gives_a_store_the_same_experiences(first, store, tmp_path):
+    folder, _ = first
+    run_id = read_json(folder / "run.json")["run_id"]
+    with ExperienceStore(store) as opened:
+        remembered = [e for e in opened.load() if e.run_id == run_id]
+    assert experiences_of_run(folder) == remembered
+    assert remembered[0].time_limit_s > 0
+    assert len(remembered[0].sketch) == 160  # rows of the file
+    ended = xautolm("store", "add", folder, cwd=tmp_path, store=f"sqlite:///{tmp_path / 'other.db'}")
+    assert ended.stdout == "7 of 7 experiences were new\n"
+    assert "0 of 7" in xautolm("store", "add", folder, cwd=tmp_path, store=store).stdout
 
 
 def test_the_rest_of_the_folder_is_there_and_the_scratch_is_gone(first):

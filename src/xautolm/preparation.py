@@ -382,6 +382,8 @@ def write_preparation(folder: RunFolder, prepared: Prepared, summary: DataSummar
         "data.json",
         {
             "dataset_id": task.dataset_id,
+            "fingerprint": task.fingerprint,
+            "sketch": list(task.sketch),
             "rows": dict(summary.rows),
             "labels": {name: round(share * task.train.n_rows) for name, share in shares.items()},
             "length_tokens": dict(summary.length_percentiles),

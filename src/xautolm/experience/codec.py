@@ -204,12 +204,20 @@ def _shared_rows(experience: Experience) -> _Shared:
     system = {**features, "name": profile.system_name}
     for row in (task, system):
         _check_texts(row, row.keys())
-    task["content_hash"] = _sha256(write_canonical(task))
+    task["content_hash"], system["content_hash"] = shared_hash(task), shared_hash(system)
     # Two machines with the same features are two rows when their names differ, but the same for an experience.
-    unnamed_hash = _sha256(write_canonical(features))
-    system["content_hash"] = _sha256(write_canonical(system)) if profile.system_name else unnamed_hash
+    unnamed_hash = shared_hash(features)
     hashes = f'"{task["content_hash"]}","{unnamed_hash}"'
     return _Shared(task, system, hashes, (profile, experience.sketch))
+
+
+def shared_hash(row: Mapping[str, Any]) -> str:
+    """Content hash of a task or a machine, from its row with or without id and hash.
+
+    Names of machines came with the second schema: one without a name hashes as before.
+    """
+    ignored = {"task_id", "system_id", "content_hash"} | ({"name"} if not row.get("name") else set())
+    return _sha256(write_canonical({name: value for name, value in row.items() if name not in ignored}))
 
 
 def _trial_row(experience: Experience, versions: JsonText) -> dict[str, Any]:
@@ -230,11 +238,11 @@ def _trial_row(experience: Experience, versions: JsonText) -> dict[str, Any]:
         "source": experience.source,
         "created_at": experience.created_at,
         "versions": versions,
-        "result": write_canonical(_result(result)),
+        "result": write_canonical(result_fields(result)),
     }
 
 
-def _result(result: TrialResult) -> dict[str, Any]:
+def result_fields(result: TrialResult) -> dict[str, Any]:
     """The JSON form of a result without the empty values of fields that came after the first release.
 
     So an experience of before a new field is the same one after it.
@@ -254,7 +262,7 @@ def _content_hash(shared: str, trial: Mapping[str, Any], result: TrialResult) ->
     facts = {name: value for name, value in trial.items() if name not in _UNHASHED}
     if trial["source"] == "import":
         del facts["run_id"], facts["trial_id"]
-        facts["result"] = write_canonical({n: v for n, v in _result(result).items() if n != "trial_id"})
+        facts["result"] = write_canonical({n: v for n, v in result_fields(result).items() if n != "trial_id"})
     written = (f"{write_canonical(name)}:{write_json(facts[name])}" for name in sorted(facts))
     return _sha256(f"[{shared},{{{','.join(written)}}}]")
 

@@ -15,6 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from xautolm.errors import StoreError
 from xautolm.experience.codec import read_json, write_json
 from xautolm.experience.location import display_url
+from xautolm.experience.schema import metadata
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ def create_engine(url: sa.URL, busy_timeout_s: float) -> sa.Engine:
 def transaction(engine: sa.Engine, *, writes: bool = False) -> Iterator[sa.Connection]:
     """A connection in a transaction, committed at the end and rolled back on an error."""
     with engine.connect() as connection:
-        connection.execution_options(xautolm_writes=writes)
+        connection.execution_options(xautolm_begin="BEGIN IMMEDIATE" if writes else "BEGIN")
         with connection.begin():
             yield connection
 
@@ -84,10 +85,43 @@ def use_wal(engine: sa.Engine) -> None:
         connection.close()
 
 
+def check_is_there(url: sa.URL) -> None:
+    """Refuse a SQLite file that does not exist (a server says so itself).
+
+    Raises:
+        StoreError: there is none.
+    """
+    path = _path_of(url)
+    if path is not None and not path.exists():
+        raise StoreError(
+            f"There is no experience store at `{path}` yet. `xautolm fit` makes one; name another with `--store`."
+        )
+
+
+def compact(engine: sa.Engine) -> None:
+    """Rewrite the tables without the room of deleted rows."""
+    with engine.connect() as connection:
+        if engine.dialect.name == "sqlite":
+            connection.execution_options(xautolm_begin=None)  # it works outside a transaction only
+            connection.exec_driver_sql("VACUUM")
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")  # what was deleted also stands in the log
+        else:
+            connection.execution_options(isolation_level="AUTOCOMMIT")
+            connection.exec_driver_sql(f"VACUUM {', '.join(metadata.tables)}")
+
+
+def _path_of(url: sa.URL) -> Path | None:
+    """The file of a SQLite store; None for other stores and those in memory."""
+    if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
+        return None
+    return None if url.database.startswith("file:") else Path(url.database)
+
+
 def _create_folder(url: sa.URL) -> None:
-    if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
+    path = _path_of(url)
+    if path is None:
         return
-    folder = Path(url.database).parent
+    folder = path.parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -109,5 +143,6 @@ def _set_up_sqlite_connection(connection: Any, _record: Any) -> None:
 
 def _begin_sqlite_transaction(connection: sa.Connection) -> None:
     """Begin with the write lock: a transaction that asks for it later fails at once instead of waiting."""
-    writes = connection.get_execution_options().get("xautolm_writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    statement = connection.get_execution_options().get("xautolm_begin", "BEGIN")
+    if statement is not None:
+        connection.exec_driver_sql(statement)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,7 +19,7 @@ import sqlalchemy as sa
 from xautolm.errors import StoreError
 from xautolm.experience import migrations
 from xautolm.experience.codec import Encoded, Encoder, decode
-from xautolm.experience.engine import create_engine, transaction, use_wal
+from xautolm.experience.engine import check_is_there, compact, create_engine, transaction, use_wal
 from xautolm.experience.faults import translate_faults
 from xautolm.experience.groups import ExperienceGroup, SharedParts, count_groups, group_of
 from xautolm.experience.location import default_store_url, display_url, parse_store_url
@@ -33,6 +34,8 @@ __all__ = ["ExperienceStore", "default_store_url", "display_url"]
 ADD_ROWS = 5_000
 #: Experiences read in one transaction while iterating.
 PAGE_ROWS = 2_000
+#: Largest number of an experience that every database's INTEGER holds.
+MAX_ID = 2**31 - 1
 #: Key of PostgreSQL's advisory lock under which one process at a time migrates (any number that is ours).
 MIGRATION_LOCK = 0x7861_6C6D
 
@@ -45,13 +48,16 @@ class ExperienceStore:
     Args:
         url: `sqlite:///PATH` (missing folders are created) or `postgresql+psycopg://...`.
         busy_timeout_s: how long to wait for another process that is writing to a SQLite file.
+        create: make a SQLite file that is not there; False refuses it, for commands that only look.
 
     Raises:
         StoreError: the database cannot be reached, is no experience store, or is of a newer release.
     """
 
-    def __init__(self, url: str, *, busy_timeout_s: float = 10.0) -> None:
+    def __init__(self, url: str, *, busy_timeout_s: float = 10.0, create: bool = True) -> None:
         self._url = parse_store_url(url)
+        if not create:
+            check_is_there(self._url)
         self._engine = create_engine(self._url, busy_timeout_s)
         try:
             with translate_faults(self._url):
@@ -81,7 +87,18 @@ class ExperienceStore:
         Raises:
             StoreError: a value cannot be kept (NaN, infinity), or the database failed; the store is unchanged.
         """
-        chunks = _chunks(map(Encoder().encode, new), ADD_ROWS)
+        return self.add_encoded(map(Encoder().encode, new))
+
+    def add_encoded(self, new: Iterable[Encoded]) -> int:
+        """Add experiences that are rows already, as `add` does.
+
+        Returns:
+            How many were new.
+
+        Raises:
+            StoreError: the database failed; the store is unchanged. So it is when `new` raises.
+        """
+        chunks = _chunks(new, ADD_ROWS)
         first = next(chunks, None)  # before the lock is taken: most adds are one chunk, and it may be refused
         if first is None:
             return 0
@@ -170,6 +187,41 @@ class ExperienceStore:
                 shared = SharedParts.of(group)
                 loaded += [self._decode(row, shared) for row in rows_of(connection, group, room)]
         return loaded
+
+    def get(self, experience_id: int) -> Experience | None:
+        """Read one experience by its number; None when there is none with it.
+
+        Raises:
+            StoreError: the database failed or the row is no experience.
+        """
+        if not 0 < experience_id <= MAX_ID:
+            return None
+        with translate_faults(self._url), transaction(self._engine) as connection:
+            rows = rows_after(connection, experience_id - 1, sa.true(), 1)
+            if not rows or rows[0]["experience_id"] != experience_id:
+                return None
+            shared = SharedParts()
+            shared.read(connection, tasks.c.task_id == rows[0]["task_id"])
+            return self._decode(rows[0], shared)
+
+    @contextmanager
+    def connection(self, *, writes: bool = False) -> Iterator[sa.Connection]:
+        """A connection in a transaction, for the modules of this package that ask or change more than an `add`.
+
+        Raises:
+            StoreError: the database failed; nothing was changed.
+        """
+        with translate_faults(self._url), transaction(self._engine, writes=writes) as connection:
+            yield connection
+
+    def compact(self) -> None:
+        """Give the room of deleted rows back, so that nothing of them stays in the file.
+
+        Raises:
+            StoreError: the database failed; its rows are as before.
+        """
+        with translate_faults(self._url):
+            compact(self._engine)
 
     def count(self) -> int:
         """Number of experiences of all kinds.
