@@ -84,11 +84,11 @@ def test_schemas_of_different_age_and_kind_are_compared_over_the_names_they_shar
     old = Profile("classification/1", {"n_train": 100.0, "n_classes": 2.0}, "system/1", {"ram_gib": 8.0})
     new = replace(old, schema="classification/2", task={**old.task, "vocabulary": 900.0}, system_schema="system/2")
     answers = Profile("generation/1", {"n_train": 100.0, "mean_prompt_chars": 50.0}, "system/2", {"ram_gib": 64.0})
-    # Two of the three features exist in one kind of task only; a feature of an older release is not held against it.
-    far = replace(new, task={"n_train": 1e6, "n_classes": 90.0, "vocabulary": 1e5})
+    far = replace(new, task={"n_train": 1e5, "n_classes": 2000.0, "vocabulary": 9e5})
     parts = distance_parts(new, [old, answers, far])
+    # Two of the three features exist in one kind of task only; a feature of an older release is not held against it.
     assert parts["task"].tolist() == pytest.approx([0.0, math.sqrt(2 / 3), 1.0])
-    assert parts["system"].tolist() == [0.0, 1.0, 0.0]
+    assert parts["system"].tolist() == pytest.approx([0.0, math.log(8) / math.log(1000), 0.0])
 
 
 def test_distance_over_some_of_the_features_is_scaled_to_all_of_them(profile: MakeProfile) -> None:
@@ -108,9 +108,10 @@ def test_distance_over_some_of_the_features_is_scaled_to_all_of_them(profile: Ma
 def test_what_only_an_embedding_could_tell_is_not_taken_for_a_measured_zero() -> None:
     embedded = Profile("c/2", {"n_train": 9.0, "neighbour_landmark": 0.8}, "s/1", {}, (1.0, 0.0))
     without = replace(embedded, task={"n_train": 9.0, "neighbour_landmark": 0.0}, semantic=None)
-    far = replace(embedded, task={"n_train": 99.0, "neighbour_landmark": 0.1})
-    assert distance_parts(without, [embedded, far])["task"].tolist() == [0.0, 1.0]
-    assert distance_parts(embedded, [without, far])["task"].tolist() == [0.0, 1.0]
+    assert distance_parts(without, [embedded])["task"].tolist() == [0.0]
+    assert distance_parts(embedded, [without])["task"].tolist() == [0.0]
+    really_none = replace(embedded, task={"n_train": 9.0, "neighbour_landmark": 0.0})
+    assert distance_parts(embedded, [really_none])["task"][0] > 0.5
 
 
 def test_cosine_over_shared_features_leaves_the_others_out() -> None:
@@ -144,14 +145,26 @@ def test_published_form_is_the_published_arithmetic() -> None:
 def test_one_absurd_row_does_not_flatten_the_others(profile: MakeProfile, absurd: float) -> None:
     here = profile(1000, 2)
     others = [profile(500 * 2.0**i, 2 + i) for i in range(8)]
-    before = distances(here, others)
-    after = distances(here, [*others, profile(absurd, absurd)])
-    assert (after[:-1] > before / 4).all()
-    assert np.argsort(after[:-1]).tolist() == np.argsort(before).tolist()
-    assert after[-1] == after.max()
+    with_absurd = [*others, profile(absurd, absurd)]
+    before, after = distances(here, others), distances(here, with_absurd)
+    assert after[:-1] == pytest.approx(before)
+    assert before.max() < after[-1] < 6
+    clipped = DistanceOptions(normalizers=("log", "clip", "min-max"))
     published = DistanceOptions.published()
-    flattened = distances(here, [*others, profile(absurd, absurd)], published)[:-1] / distances(here, others, published)
-    assert flattened.mean() < (after[:-1].sum() / before.sum())
+    shrunk = {
+        name: float((distances(here, with_absurd, form)[:-1] / distances(here, others, form)).max())
+        for name, form in (("clipped", clipped), ("published", published))
+    }
+    assert shrunk["clipped"] > 0.35 > shrunk["published"], "as published, all others look alike"
+
+
+def test_distance_does_not_depend_on_what_else_is_in_the_store(profile: MakeProfile) -> None:
+    here, there = profile(1000, 2), profile(1200, 3)
+    alone = distances(here, [there])[0]
+    assert distances(here, [there, profile(900_000, 400), profile(10, 2)])[0] == pytest.approx(alone)
+    assert alone < 0.1, "two near tasks are near, also when there are no others"
+    published = DistanceOptions.published()
+    assert distances(here, [there], published)[0] > 5 * alone, "the published form stretches them to the whole range"
 
 
 def test_table_is_symmetric_with_a_diagonal_of_zeros(profile: MakeProfile) -> None:
@@ -171,7 +184,7 @@ def test_embeddings_of_different_models_are_never_compared(profile: MakeProfile)
     assert np.isnan(parts["semantic"]).all()
 
 
-@pytest.mark.parametrize("normalizer", ["log", "min-max", "standard", "clip", "rank"])
+@pytest.mark.parametrize("normalizer", ["log", "min-max", "standard", "fixed", "clip", "rank"])
 def test_constant_columns_do_not_count_and_absent_values_stay_absent(normalizer: str) -> None:
     rows = np.array([[5.0, 1.0], [5.0, 2.0], [5.0, np.nan]])
     out = normalised(rows, [normalizer])  # type: ignore[list-item]
@@ -193,7 +206,7 @@ finite = st.floats(allow_nan=False, allow_infinity=False)
 @given(
     values=st.lists(st.tuples(finite, st.floats(), finite, st.booleans(), st.booleans()), min_size=2, max_size=6),
     metric=st.sampled_from(["euclidean", "cosine", "manhattan"]),
-    normalizers=st.lists(st.sampled_from(["log", "min-max", "standard", "clip", "rank"]), max_size=4),
+    normalizers=st.lists(st.sampled_from(["log", "min-max", "standard", "fixed", "clip", "rank"]), max_size=4),
     is_per_feature=st.booleans(),
 )
 def test_distances_are_always_finite_and_not_negative(

@@ -5,6 +5,7 @@ A column is normalised over the profiles that have the feature; NaN marks the ot
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Literal
@@ -13,7 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
-Normalizer = Literal["log", "min-max", "standard", "clip", "rank"]
+Normalizer = Literal["log", "min-max", "standard", "fixed", "clip", "rank"]
+
+#: Under `fixed` a factor of this between two figures counts as much as the whole range of a share, 0 to 1.
+FACTOR = 1000.0
+#: Figures above this are taken for this: no data set and no machine has more of anything.
+LARGEST = 1e9
 
 #: `clip` moves values that are further than this many quarter gaps from the median. At 8 no value of a uniform or
 #: normal column of usual size is moved (the ends of a uniform one are at 3.7, 3.6 deviations of a normal one).
@@ -41,6 +47,20 @@ def normalised(rows: Array, normalizers: Sequence[Normalizer]) -> Array:
 
 def _log(rows: Array) -> Array:
     return np.asarray(np.sign(rows) * np.log1p(np.abs(rows)))
+
+
+def _fixed(rows: Array) -> Array:
+    """Put shares and figures on one scale that does not depend on the other rows.
+
+    Up to 1 a value stays as it is, beyond it grows by 1 per `FACTOR`. So neither few nor absurd rows can stretch or
+    flatten a column, and a distance stays the same whatever else is in a store.
+
+    >>> _fixed(np.array([[0.25, 1.0, 1000.0, 1e6, 1e300, -1000.0]])).round(6).tolist()
+    [[0.25, 1.0, 2.0, 3.0, 4.0, -2.0]]
+    """
+    size = np.clip(np.abs(rows), 0.0, LARGEST)
+    beyond = np.log(np.maximum(size, 1.0)) / math.log(FACTOR)
+    return np.asarray(np.sign(rows) * (np.minimum(size, 1.0) + beyond))
 
 
 def _min_max(rows: Array) -> Array:
@@ -92,5 +112,5 @@ def _divided(rows: Array, scale: Array) -> Array:
 
 
 NORMALIZERS: Mapping[Normalizer, Callable[[Array], Array]] = MappingProxyType(
-    {"log": _log, "min-max": _min_max, "standard": _standard, "clip": _clip, "rank": _rank}
+    {"log": _log, "min-max": _min_max, "standard": _standard, "fixed": _fixed, "clip": _clip, "rank": _rank}
 )

@@ -31,7 +31,7 @@ PUBLISHED_SYSTEM = ("physical_cores", "logical_cores", "max_frequency_ghz", "ram
 PUBLISHED_FEATURES = frozenset((*PUBLISHED_CLASSIFICATION, *PUBLISHED_GENERATION, *PUBLISHED_SYSTEM))
 #: Features that are 0 where texts were not embedded; such a 0 is no measurement.
 EMBEDDING_FEATURES = frozenset({"neighbour_landmark", "embedding_similarity"})
-#: Difference between two tasks of different kinds in a feature that only one kind has: the largest after `min-max`.
+#: Difference between tasks of different kinds in a feature that only one kind has: that of a share of 0 to one of 1.
 MISSING_GAP = 1.0
 #: Squares of what is smaller are finite.
 _LARGEST = 1e100
@@ -45,8 +45,8 @@ class DistanceOptions:
         task_weight: weight of the task features; like the next two relative to the groups that are available.
         semantic_weight: weight of the mean text embedding.
         system_weight: weight of the machine features.
-        normalizers: applied in order to the task and to the system features, over all profiles together.
-            The embedding is not normalised: its direction is what carries meaning.
+        normalizers: applied in order to the task and to the system features, over all profiles together; `fixed`
+            does not look at the others. The embedding is not normalised: its direction is what carries meaning.
         metric: distance between task and between system features.
         semantic_metric: distance between mean embeddings.
         features: names of the task and system features that count; None = all.
@@ -57,7 +57,7 @@ class DistanceOptions:
     task_weight: float = 0.4
     semantic_weight: float = 0.3
     system_weight: float = 0.3
-    normalizers: tuple[Normalizer, ...] = ("log", "clip", "min-max")
+    normalizers: tuple[Normalizer, ...] = ("fixed",)
     metric: Metric = "euclidean"
     semantic_metric: Metric = "cosine"
     features: frozenset[str] | None = None
@@ -84,7 +84,7 @@ def distances(current: Profile, others: Sequence[Profile], options: DistanceOpti
 
     >>> near, far, here = (Profile("t/1", {"n": n}, "s/1", {}) for n in (20.0, 1000.0, 10.0))
     >>> distances(here, [near, far]).round(2).tolist()
-    [0.14, 1.0]
+    [0.1, 0.67]
     """
     options = options or DistanceOptions()
     return combined(distance_parts(current, others, options), options)
