@@ -361,13 +361,13 @@ class Broken(HeadOnly):
     name = "broken"
 
     def prepare(self, classifier, params):
-        raise RuntimeError("no such luck")
+        raise RuntimeError("no such luck: 'Zanzibar42 said' in Zanzibar42 of /home/Zanzibar42/x.csv\\nZanzibar42")
 
 METHOD = Broken()
 """
 
 
-def test_a_run_in_which_nothing_works_fails_and_says_why(tiny_bert, opinions, tmp_path, monkeypatch):
+def test_a_run_in_which_nothing_works_fails_and_says_why(tiny_bert, opinions, tmp_path, monkeypatch, own_store):
     (tmp_path / "broken_method.py").write_text(BROKEN_METHOD)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.syspath_prepend(tmp_path)
@@ -379,9 +379,17 @@ def test_a_run_in_which_nothing_works_fails_and_says_why(tiny_bert, opinions, tm
     assert (run["status"], run["n_failed"], run["best"], run["front"]) == ("failed", 2, None, [])
     errors = [result.error for result in read_journal(tmp_path / "run" / "trials.jsonl")]
     assert [error.kind for error in errors] == ["RuntimeError"] * 2
-    assert "Traceback" in (tmp_path / "run" / "trials" / "0.log").read_text()
+    log = (tmp_path / "run" / "trials" / "0.log").read_text()
+    assert "Traceback" in log
     assert not (tmp_path / "run" / "model").exists()
     assert (tmp_path / "run" / "report.html").is_file()
+    # What the message quoted of the data is in the private log, and nowhere in the store.
+    assert "Zanzibar42" in log
+    with ExperienceStore(own_store) as opened:
+        assert [e.result.error.kind for e in opened.load()] == ["RuntimeError"] * 2
+    files = list(Path(own_store.removeprefix("sqlite:///")).parent.iterdir())
+    assert files
+    assert not [file for file in files if b"anzibar" in file.read_bytes()]
 
 
 def test_the_csv_of_the_data_is_never_copied_out_of_the_scratch(first):

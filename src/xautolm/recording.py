@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 from xautolm import pareto
 from xautolm.backends.local import LocalBackend
-from xautolm.errors import StoreError, WorkerError
+from xautolm.errors import WorkerError
+from xautolm.experience.outbox import Outbox
 from xautolm.experience.run_folder import RunFolder
 from xautolm.experience.store import ExperienceStore
 from xautolm.export import ExportContext, export_trial, exported_trial
@@ -19,6 +20,8 @@ from xautolm.records import FAILURES, Constraint, Experience, ModelSpec, Objecti
 logger = logging.getLogger(__name__)
 
 HEARTBEAT_S = 5.0
+#: How long a run that ends waits for its store at most.
+LAST_ATTEMPT_S = 5.0
 
 
 class Observer(Protocol):
@@ -90,7 +93,10 @@ class Recorder:
     constraints: Sequence[Constraint] = ()
     status: str = "running"
     _written_at: float = 0.0
-    _store_warned: bool = False
+    _outbox: Outbox | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._outbox = None if self.store is None else Outbox(self.store)
 
     @property
     def elapsed_s(self) -> float:
@@ -134,6 +140,7 @@ class Recorder:
     def tick(self, running: Sequence[Progress]) -> None:
         """Show progress; every few seconds leave a heartbeat in `run.json`."""
         self.observer.update(self.results, running, self.front, self.elapsed_s)
+        self._pass_on_news()
         if time.monotonic() - self._written_at > HEARTBEAT_S:
             self.write_run()
 
@@ -166,21 +173,32 @@ class Recorder:
             self.observer.log(f"warning: trial {result.trial_id} could not be exported: {error}")
 
     def _remember(self, results: Sequence[TrialResult]) -> None:
-        if self.store is None:
-            return
-        try:
-            self.store.add([self.to_experience(result) for result in results])
-        except StoreError as error:
-            if not self._store_warned:
-                self.observer.log(
-                    f"warning: the experience store is not available, the run goes on without it: {error}"
-                )
-            self._store_warned = True
+        """Give the store trials; it never stops a run, nor holds it up for long."""
+        if self._outbox is not None:
+            self._outbox.put([self.to_experience(result) for result in results])
+            self._pass_on_news()
 
     def sync_store(self) -> None:
         """Give the store what it may have missed; a trial it has already is not stored twice."""
-        self._store_warned = False
-        self._remember(self.results)
+        if self._outbox is None:
+            return
+        self._outbox.put([self.to_experience(result) for result in self.results])
+        n_waiting = self._outbox.flush(LAST_ATTEMPT_S)
+        self._pass_on_news()
+        if n_waiting:
+            self.observer.log(
+                "warning: the experience store has not taken all trials of this run; when it is available, run "
+                f"`xautolm store add {self.folder.path}`"
+            )
+
+    def close(self) -> None:
+        """Offer nothing to the store any more."""
+        if self._outbox is not None:
+            self._outbox.close()
+
+    def _pass_on_news(self) -> None:
+        for line in self._outbox.news() if self._outbox is not None else ():
+            self.observer.log(line)
 
     def _prune_checkpoints(self) -> None:
         """Remove dominated checkpoints, then the worst of the front until the rest fits; the best stays."""

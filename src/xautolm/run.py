@@ -171,6 +171,8 @@ def _conduct(
         finish.finish(recorder, task, settings, is_interrupted=should_stop())
     except OSError as error:  # a full disk, most of all
         raise finish.cannot_go_on(recorder, error) from error
+    finally:
+        recorder.close()
     return read_run(folder.path)
 
 

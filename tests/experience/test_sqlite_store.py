@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+import threading
 
 import pytest
 from experience_builders import make_experience
@@ -38,4 +39,12 @@ def test_opening_an_up_to_date_store_does_not_load_the_migration_tool(url, store
 def test_store_in_memory_works_for_one_process():
     with ExperienceStore("sqlite://") as store:
         assert store.add([make_experience()]) == 1
+        assert store.load() == [make_experience()]
+
+
+def test_threads_share_a_store_in_memory():
+    with ExperienceStore("sqlite://") as store:
+        thread = threading.Thread(target=lambda: store.add([make_experience()]))
+        thread.start()
+        thread.join()
         assert store.load() == [make_experience()]

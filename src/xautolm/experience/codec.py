@@ -33,6 +33,10 @@ _FIRST_FIELDS |= {"n_threads", "n_parallel", "requested", "error", "started_at",
 _FIRST_COSTS = frozenset(("time_s", "cached_s", "train_s", "predict_s", "peak_mem_mib", "energy_wh"))
 
 
+class UnstorableError(StoreError):
+    """An experience that no store can keep; the next attempt would fail as well."""
+
+
 class JsonText(str):
     """JSON that is written already; `write_json` hands it to the database as it is."""
 
@@ -81,7 +85,7 @@ class Encoder:
             _check_trial(trial)
             trial["content_hash"] = _content_hash(shared.hashes, trial, safe.result)
         except (ValueError, TypeError, RecursionError) as error:
-            raise StoreError(
+            raise UnstorableError(
                 f"An experience must hold finite JSON values, but trial {safe.result.trial_id!r} of run "
                 f"{safe.run_id!r} does not: {error}. Nothing was added."
             ) from error

@@ -19,7 +19,14 @@ from xautolm.experience.schema import metadata
 
 logger = logging.getLogger(__name__)
 
-CONNECT_TIMEOUT_S = 10
+#: A server that cannot be reached any more is noticed within some ten seconds, not after the system's hours.
+POSTGRESQL_OPTIONS = {
+    "connect_timeout": 10,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,  # milliseconds
+}
 
 
 def create_engine(url: sa.URL, busy_timeout_s: float) -> sa.Engine:
@@ -44,14 +51,17 @@ def create_engine(url: sa.URL, busy_timeout_s: float) -> sa.Engine:
         try:
             return create(
                 pool_pre_ping=True,  # a server may have been restarted during a long run
-                connect_args={"connect_timeout": CONNECT_TIMEOUT_S},
+                connect_args=POSTGRESQL_OPTIONS,
             )
         except ModuleNotFoundError as error:
             raise StoreError(
                 f"A store on PostgreSQL needs the package {error.name!r}: pip install 'xautolm[postgres]'"
             ) from error
     _create_folder(url)
-    engine = create(connect_args={"timeout": busy_timeout_s})
+    if url.database in (None, "", ":memory:"):  # one database for all threads, not one each
+        engine = create(connect_args={"check_same_thread": False}, poolclass=sa.StaticPool)
+    else:
+        engine = create(connect_args={"timeout": busy_timeout_s})
     sa.event.listen(engine, "connect", _set_up_sqlite_connection)
     sa.event.listen(engine, "begin", _begin_sqlite_transaction)
     return engine
