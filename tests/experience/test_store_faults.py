@@ -178,6 +178,25 @@ def test_damaged_row_is_named(path, url):
             store.load()
 
 
+@pytest.mark.parametrize("read", [ExperienceStore.load, ExperienceStore.groups, lambda store: list(store.iterate())])
+@pytest.mark.parametrize(
+    ("column", "damage", "message"),
+    [
+        ("tasks.sketch", "null", "Task 1 of the experience store must have a profile .* `sketch` is a NoneType"),
+        ("tasks.features", "[]", "`features` is a list"),
+        ("tasks.semantic", "5", "`semantic` is a int"),
+        ("systems.features", "true", "System 1 .* `features` is a bool"),
+    ],
+)
+def test_damaged_task_or_machine_is_named(path, url, column, damage, message, read):
+    table, name = column.split(".")
+    with ExperienceStore(url) as store:
+        store.add([make_experience()])
+        run_sql(path, f"UPDATE {table} SET {name} = '{damage}'")
+        with pytest.raises(StoreError, match=message):
+            read(store)
+
+
 @pytest.mark.parametrize("damage", ["{broken", '{"f1": NaN}', "[" * 100_000, ""])
 @pytest.mark.parametrize("column", ["experiences.result", "tasks.features", "systems.features"])
 def test_column_that_is_not_json_is_reported(path, url, column, damage):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
+from xautolm.errors import StoreError
 from xautolm.experience.schema import experiences, systems, tasks
 from xautolm.records import Profile
 
@@ -59,12 +61,18 @@ class SharedParts:
         return shared
 
     def read(self, connection: sa.Connection, wanted: sa.ColumnElement[bool]) -> None:
-        """Read the tasks for which `wanted` holds, and all systems; what is known already is kept."""
-        for row in connection.execute(sa.select(tasks).where(wanted)).mappings():
+        """Read the tasks for which `wanted` holds, and all systems; what is known already is kept.
+
+        Raises:
+            StoreError: a row is not what it must be.
+        """
+        for row in map(dict, connection.execute(sa.select(tasks).where(wanted)).mappings()):
             if row["task_id"] not in self.tasks:
+                _check(row, f"Task {row['task_id']}", {"features": dict, "sketch": list, "semantic": list | None})
                 self.tasks[row["task_id"]] = {**row, "sketch": tuple(row["sketch"])}
-        for row in connection.execute(sa.select(systems)).mappings():
-            self._systems.setdefault(row["system_id"], dict(row))
+        for row in map(dict, connection.execute(sa.select(systems)).mappings()):
+            _check(row, f"System {row['system_id']}", {"features": dict})
+            self._systems.setdefault(row["system_id"], row)
 
     def profile(self, task_id: int, system_id: int) -> Profile:
         """The profile of a task on a machine.
@@ -84,6 +92,15 @@ class SharedParts:
                 system_name=system["name"],
             )
         return self._profiles[key]
+
+
+def _check(row: Mapping[str, Any], name: str, types: Mapping[str, Any]) -> None:
+    for column, expected in types.items():
+        if not isinstance(row[column], expected):
+            raise StoreError(
+                f"{name} of the experience store must have a profile that can be read, but its `{column}` is a "
+                f"{type(row[column]).__name__}. Restore a copy of the store; `xautolm store check` finds all such rows."
+            )
 
 
 def count_groups(connection: sa.Connection, wanted: sa.ColumnElement[bool]) -> list[tuple[int, int, int, int]]:
