@@ -37,6 +37,18 @@ def own_store(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     return url
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Nothing is written to the user's cache folder; in this one the machine is measured already."""
+    from xautolm.metafeatures.speed import MachineSpeed, speed_file, speed_key, write_speed
+
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("cache")
+        patch.setenv("XDG_CACHE_HOME", str(folder))
+        write_speed(speed_file(), speed_key("cpu", 1), MachineSpeed(matmul_gflops=100.0, train_rows_per_s=50.0))
+        yield folder
+
+
 @pytest.fixture(scope="session")
 def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random two-layer BERT (hidden size 32)."""

@@ -214,13 +214,36 @@ def test_config_yaml_has_the_same_settings_and_no_output_path(repeated, first):
 def cold(first, tmp_path_factory, store):
     """The same settings without the store's experience."""
     cwd = tmp_path_factory.mktemp("cold")
-    options = ("--config", first[0] / "config.yaml", "--cold", "--budget", "4trials", "--no-starter")
+    options = ("--config", first[0] / "config.yaml", "--cold", "--budget", "4trials", "--no-starter", "--no-semantic")
     xautolm("fit", *options, "--out", cwd / "run", cwd=cwd, store=store)
     return cwd / "run"
 
 
 def test_a_cold_run_knows_nothing(cold):
     assert read_json(cold / "run.json")["prior"] == {"kind": "none", "n_experiences": 0, "weight": 0.0}
+
+
+def test_the_profile_holds_a_mean_embedding_unless_it_is_switched_off(first, repeated, cold):
+    embedded, again, plain = (read_json(folder / "data.json")["profile"] for folder in (first[0], repeated, cold))
+    assert len(embedded["semantic"]) == 384
+    assert 0 < sum(value**2 for value in embedded["semantic"]) < 1  # a mean of vectors of length 1
+    assert embedded["task"]["neighbour_landmark"] > 0.5
+    assert again == embedded
+    assert plain["semantic"] is None
+    assert plain["system"] == embedded["system"]
+    assert (plain["system_schema"], plain["system_name"]) == ("system/2", embedded["system_name"])
+    assert {"n_gpus", "compute_capability", "matmul_gflops", "train_rows_per_s"} < set(plain["system"])
+
+
+def test_the_store_has_the_profile_of_the_run(first, store):
+    profile = read_json(first[0] / "data.json")["profile"]
+    with ExperienceStore(store) as opened:
+        experiences = opened.load(kind="text-classification")
+    run_id = read_json(first[0] / "run.json")["run_id"]
+    kept = next(item.profile for item in experiences if item.run_id == run_id)
+    assert kept.system_name == profile["system_name"]
+    assert dict(kept.system) == profile["system"]
+    assert kept.semantic == pytest.approx(profile["semantic"], abs=1e-6)
 
 
 def test_the_same_settings_give_the_same_trials_and_scores(cold, first):
@@ -269,6 +292,7 @@ def test_integer_labels_and_pairs_through_the_python_interface(tiny_bert, tmp_pa
         methods=("head", "full"),
         seed=3,
         column={"text": "premise", "text_pair": "hypothesis"},
+        semantic=False,
     )
     report = automl.fit(tmp_path / "pairs.jsonl", out=tmp_path / "run")
     assert report.folder == tmp_path / "run"
@@ -295,7 +319,7 @@ def test_boolean_labels_given_splits_and_a_refit(tiny_distilbert, tmp_path, own_
         (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, lines)))
     options = ("--models", tiny_distilbert, "--methods", "head", "--budget", "1trials", "--out", "run", "--refit")
     files = ("train.jsonl", "--valid", "valid.jsonl", "--test", "test.jsonl")
-    ended = xautolm("fit", *files, *options, cwd=tmp_path, store=own_store)
+    ended = xautolm("fit", *files, *options, "--no-semantic", cwd=tmp_path, store=own_store)
     assert "60 train, 20 validation, 20 test rows" in ended.stderr
     assert "Recommended: trial 0" in ended.stdout
     assert read_json(tmp_path / "run" / "run.json")["refit"]["n_rows"] == 80
@@ -316,7 +340,7 @@ def wait_for_trials(process, journal, n_trials):
 def test_an_interrupted_run_keeps_everything_and_can_be_resumed(number, tiny_bert, opinions, tmp_path, own_store):
     data = Path(shutil.copy(opinions, tmp_path / "data.csv"))
     run = tmp_path / "run"
-    options = ("--models", tiny_bert, "--budget", "60trials", "--out", run)
+    options = ("--models", tiny_bert, "--budget", "60trials", "--out", run, "--no-semantic")
     process = start("fit", data, *options, cwd=tmp_path, store=own_store)
     wait_for_trials(process, run / "trials.jsonl", 3)
     process.send_signal(number)
@@ -372,7 +396,7 @@ def test_a_run_in_which_nothing_works_fails_and_says_why(tiny_bert, opinions, tm
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setitem(registry._added, "methods", {"broken": "broken_method:METHOD"})
-    automl = AutoLM(budget="2trials", models=(str(tiny_bert),), methods=("broken",))
+    automl = AutoLM(budget="2trials", models=(str(tiny_bert),), methods=("broken",), semantic=False)
     with pytest.raises(RunError, match=r"none of the 2 trials worked \(RuntimeError 2 times\)"):
         automl.fit(opinions, out=tmp_path / "run")
     run = read_json(tmp_path / "run" / "run.json")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
@@ -19,7 +18,7 @@ from xautolm.config import Settings, settings_to_yaml
 from xautolm.data.fingerprint import file_sha256
 from xautolm.data.load import KIND, load_task
 from xautolm.data.summary import DataSummary, summarise, summary_lines, token_lengths
-from xautolm.errors import ModelError, RunFolderError, StoreError, UsageError, WorkerError
+from xautolm.errors import RunFolderError, StoreError, UsageError
 from xautolm.evaluate.isolate import WorkerServer
 from xautolm.experience.journal import write_atomic
 from xautolm.experience.location import default_store_url, parse_store_url
@@ -34,12 +33,12 @@ from xautolm.prior.reference import ReferenceOptions, build_reference_prior, col
 from xautolm.quantities import parse_size
 from xautolm.recording import Observer
 from xautolm.records import Experience, Gains, ModelSpec, Prior, Profile, Task, TrialResult
-from xautolm.search.plan import FitCheck, Plan, speed_from_measurement
+from xautolm.search.plan import FitCheck, Plan
 from xautolm.search.samplers import check_sampler
 from xautolm.search.stopping import gains_of
 from xautolm.space.build import adapt_default, build_space, length_choices
 from xautolm.space.catalogue import EMBEDDED_NAME, embedded_folder, resolve_models
-from xautolm.space.feasibility import DEFAULT_SPEED, Limits, Speed, TaskSize, Workload, estimate
+from xautolm.space.feasibility import Limits, Speed, TaskSize
 from xautolm.space.hub import is_hub_reachable
 from xautolm.space.params import Dropped, Space
 
@@ -47,8 +46,6 @@ from xautolm.space.params import Dropped, Space
 SEARCHED = (KIND,)
 _LIBRARIES = ("xautolm", "torch", "transformers", "peft", "optuna", "scikit-learn", "numpy")
 _MEMORY_SHARE = 0.8
-_OVERHEAD = 1.3
-_MEASURE_LIMIT_S = 300.0
 #: Curves of past trials that early stopping is calibrated on.
 _MAX_CURVES = 400
 
@@ -334,31 +331,9 @@ def trial_limits(settings: Settings, n_slots: int) -> Limits:
     return Limits(time_s=settings.trial_limit_s, memory_mib=memory_mib)
 
 
-def measure_speed(
-    server: WorkerServer, folder: RunFolder, slots: Slots, models: Sequence[ModelSpec], limits: Limits
-) -> Speed:
-    """Time a few training steps of the first model, with the threads that a trial gets."""
-    context = TrialContext(folder.path, {}, limits.time_s, limits.memory_mib, 0)
-    backend = LocalBackend(server, slots, context)
-    try:
-        measured = backend.run_job("measure", {"model": asdict(models[0])}, time_limit_s=_MEASURE_LIMIT_S)
-    except WorkerError as error:
-        raise ModelError(
-            f"expected a model that can be loaded and trained, but `{models[0].name}` failed: {error.reason}; "
-            "repair its folder or leave it out with `--models`"
-        ) from error
-    shutil.rmtree(measured["folder"], ignore_errors=True)
-    n_rows, n_tokens = measured["batch_size"], measured["n_tokens"]
-    workload = Workload(models[0].n_params, models[0].n_layers, True, 1.0, n_rows, n_tokens, 1.0)
-    one_step = TaskSize(n_rows, 0, 2, (n_tokens,) * 101)
-    two_steps = TaskSize(2 * n_rows, 0, 2, (n_tokens,) * 101)
-    expected_s = (
-        estimate(workload, models[0], two_steps, DEFAULT_SPEED).time_s
-        - estimate(workload, models[0], one_step, DEFAULT_SPEED).time_s
-    )
-    # Trials were 1.25 times slower than their bare steps on a quiet machine (padding, collation, kept weights).
-    measured["step_s"] *= _OVERHEAD
-    return speed_from_measurement(measured, DEFAULT_SPEED, expected_s, startup_s=0.3 + measured["load_s"])
+def job_backend(server: WorkerServer, folder: RunFolder, slots: Slots, limits: Limits) -> LocalBackend:
+    """Runs the jobs of the preparation; it knows no models and runs no trials."""
+    return LocalBackend(server, slots, TrialContext(folder.path, {}, limits.time_s, limits.memory_mib, 0))
 
 
 def read_preparation(folder: RunFolder, settings: Settings, task: Task, run_id: str) -> Prepared:
@@ -368,7 +343,14 @@ def read_preparation(folder: RunFolder, settings: Settings, task: Task, run_id: 
         RunFolderError: a file is missing or damaged.
     """
     saved = folder.read_json("data.json")["profile"]
-    profile = Profile(saved["schema"], saved["task"], saved["system_schema"], saved["system"])
+    profile = Profile(
+        schema=saved["schema"],
+        task=saved["task"],
+        system_schema=saved["system_schema"],
+        system=saved["system"],
+        semantic=tuple(saved["semantic"]) if saved.get("semantic") else None,
+        system_name=saved.get("system_name", ""),
+    )
     plan, prior = Plan.from_dict(folder.read_json("space.json")), Prior.from_dict(folder.read_json("prior.json"))
     return Prepared(settings, task, profile, plan, prior, run_id)
 
@@ -393,6 +375,8 @@ def write_preparation(folder: RunFolder, prepared: Prepared, summary: DataSummar
                 "task": dict(profile.task),
                 "system_schema": profile.system_schema,
                 "system": dict(profile.system),
+                "system_name": profile.system_name,
+                "semantic": profile.semantic,
             },
         },
     )

@@ -18,9 +18,8 @@ from xautolm.evaluate.isolate import WorkerServer
 from xautolm.experience.journal import read_journal
 from xautolm.experience.run_folder import RunFolder, check_new
 from xautolm.experience.store import ExperienceStore
-from xautolm.metafeatures import build_profile
-from xautolm.metafeatures.machine import system_features
 from xautolm.preparation import Prepared, Subject
+from xautolm.profiling import Stopwatch, embed_limit_s, profile_subject
 from xautolm.quantities import parse_size
 from xautolm.recording import Observer, Recorder, Silent
 from xautolm.records import RunReport, Spent, TrialResult
@@ -108,10 +107,18 @@ def _prepare(
     """Profile, space, prior: everything that is decided before the first trial."""
     task, models = subject.task, subject.models
     slots = preparation.choose_machine(settings, models)
-    profile = build_profile(task, system_features(slots.devices[0]))
     limits = preparation.trial_limits(settings, len(slots.devices))
-    speed = preparation.measure_speed(server, folder, slots, models, limits)
-    plan = preparation.make_plan(settings, subject, limits, speed)
+    backend = preparation.job_backend(server, folder, slots, limits)
+    stopwatch = Stopwatch(backend)
+    profile = profile_subject(
+        task,
+        backend,
+        slots,
+        with_embeddings=settings.semantic,
+        stopwatch=stopwatch,
+        limit_s=embed_limit_s(settings.parsed_budget),
+    )
+    plan = preparation.make_plan(settings, subject, limits, stopwatch.trial_speed(models[0]))
     prior = preparation.make_prior(settings, plan.space, store, task, profile)
     prepared = Prepared(settings, task, profile, plan, prior, folder.read_json("run.json")["run_id"])
     preparation.write_preparation(folder, prepared, subject.summary)

@@ -31,6 +31,7 @@ class FakeNvml:
 
     def __init__(self, *, has_driver: bool = True, unified: bool = False) -> None:
         self.has_driver, self.unified, self.is_open = has_driver, unified, False
+        self.capability = {"GPU-aa1": (7, 5), "GPU-aa2": (8, 6), "MIG-m1": (9, 0)}
         self.memory = {"GPU-aa1": 16 * GIB, "GPU-aa2": 24 * GIB, "GPU-bb3": 80 * GIB, "MIG-m1": 10 * GIB}
 
     def nvmlInit(self):  # noqa: N802
@@ -67,6 +68,11 @@ class FakeNvml:
         if self.unified:
             raise self.NVMLError_NotSupported("Not Supported")
         return SimpleNamespace(total=self.memory[handle])
+
+    def nvmlDeviceGetCudaComputeCapability(self, handle):  # noqa: N802
+        if handle not in self.capability:
+            raise self.NVMLError_NotSupported("Not Supported")
+        return list(self.capability[handle])
 
     def nvmlDeviceGetName(self, handle):  # noqa: N802
         return f"Fake {handle}"
@@ -122,14 +128,31 @@ def test_gpu_memory_is_that_of_the_device_in_use(nvml):
     assert memory == {"cpu": 0.0, "cuda": 16.0, "cuda:1": 24.0, "cuda:9": 0.0}
 
 
-def test_unknown_device_is_refused():
+def test_gpus_of_a_run_are_counted_and_the_capability_is_that_of_the_device(nvml):
+    del nvml.capability["GPU-aa2"]
+    found = {
+        device: tuple(machine.system_features(device)[name] for name in ("n_gpus", "compute_capability"))
+        for device in ("cpu", "cuda", "cuda:1", "cuda:2", "cuda:9")
+    }
+    assert found == {"cpu": (0, 0), "cuda": (3, 7.5), "cuda:1": (3, 0), "cuda:2": (3, 9.0), "cuda:9": (0, 0)}
+
+
+def test_name_of_the_system_is_that_of_processor_and_gpu(nvml, monkeypatch):
+    monkeypatch.setattr(machine, "cpu_name", lambda: "Some CPU")
+    names = [machine.system_name(device) for device in ("cpu", "cuda:1", "cuda:9")]
+    assert names == ["Some CPU", "Some CPU, Fake GPU-aa2", "Some CPU"]
+
+
+@pytest.mark.parametrize("ask", [machine.system_features, machine.system_name])
+def test_unknown_device_is_refused(ask):
     with pytest.raises(UsageError, match=r"`device` must be `cpu`, `cuda` or `cuda:N`, got 'tpu'"):
-        machine.system_features("tpu")
+        ask("tpu")
 
 
 def test_system_features_are_finite_and_plausible():
     features = machine.system_features()
-    assert list(features) == ["physical_cores", "logical_cores", "max_frequency_ghz", "ram_gib", "gpu_memory_gib"]
+    published = ["physical_cores", "logical_cores", "max_frequency_ghz", "ram_gib", "gpu_memory_gib"]
+    assert list(features) == [*published, "n_gpus", "compute_capability"]
     assert all(type(value) is float and math.isfinite(value) for value in features.values())
     assert 1 <= features["physical_cores"] <= features["logical_cores"]
     assert 0 <= features["max_frequency_ghz"] < 20

@@ -117,6 +117,13 @@ class LocalBackend:
         """The device of jobs that are no trials."""
         return self._slots.devices[0]
 
+    def start(self) -> None:
+        """Start the worker server, so that it gets ready in the background.
+
+        Workers die with the thread that started their server: call this from one that outlives the jobs.
+        """
+        self._server.start()
+
     def submit(self, trial: Trial) -> None:
         """Start a trial in a free slot."""
         slot = next(i for i in range(self.n_slots) if i not in self._busy.values())

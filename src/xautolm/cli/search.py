@@ -39,6 +39,9 @@ def fit(
     constraint: Annotated[
         list[str] | None, typer.Option(help="Bound for what is recommended: 'f1>=0.9', 'latency<=20' (ms).")
     ] = None,
+    no_semantic: Annotated[
+        bool, typer.Option("--no-semantic", help="Profile the data without embedding any text.")
+    ] = False,
     no_stopping: Annotated[
         bool, typer.Option("--no-stopping", help="Let every trial run to its end, also a hopeless one.")
     ] = False,
@@ -83,6 +86,7 @@ def fit(
         "objectives": listed(objectives),
         "constraint": tuple(constraint) if constraint else None,
         "stopping": False if no_stopping else None,
+        "semantic": False if no_semantic else None,
         "models": listed(models),
         "exclude_models": listed(exclude_models),
         "methods": listed(methods),

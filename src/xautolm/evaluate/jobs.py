@@ -23,6 +23,7 @@ _JOBS = {
     "export": "xautolm.evaluate.inference:export_model",
     "predict": "xautolm.evaluate.inference:predict_with_model",
     "measure": "xautolm.evaluate.measuring:measure_speed",
+    "embed": "xautolm.evaluate.embedding:embed_texts",
 }
 
 
@@ -42,6 +43,7 @@ def import_training_stack() -> None:
         "xautolm.evaluate.training",
         "xautolm.evaluate.measuring",
         "xautolm.evaluate.inference",
+        "xautolm.evaluate.embedding",
     ):
         import_module(name)
 

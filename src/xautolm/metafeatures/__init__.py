@@ -8,9 +8,10 @@ or redefining a feature needs a new number.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from xautolm.metafeatures.generation import generation_features
+from xautolm.metafeatures.generation import embedding_similarity, generation_features
 from xautolm.metafeatures.labels import label_features
 from xautolm.metafeatures.landmarks import linear_landmark, tree_landmark
 from xautolm.metafeatures.semantic import TaskEmbeddings, mean_embedding, neighbour_landmark
@@ -22,7 +23,7 @@ from xautolm.space.catalogue import embedded_folder
 
 CLASSIFICATION_SCHEMA = "classification/2"
 GENERATION_SCHEMA = "generation/1"
-SYSTEM_SCHEMA = "system/1"
+SYSTEM_SCHEMA = "system/2"
 
 #: Names of the published features of a classification task, in the published order (`method.md` section 4).
 PUBLISHED_CLASSIFICATION = (
@@ -74,11 +75,8 @@ def profile_task(
     landmarks = {
         "tree_landmark": tree_landmark(texts, labels, exact=exact),
         "linear_landmark": linear_landmark(texts, labels, exact=exact),
-        "neighbour_landmark": 0.0,
+        **embedding_features(task, embeddings),
     }
-    if embeddings is not None:
-        sampled = [labels[row] for row in embeddings.rows.tolist()]
-        landmarks["neighbour_landmark"] = neighbour_landmark(embeddings.texts, sampled)
     values = {
         **text_features(texts),
         **label_features(labels),
@@ -93,6 +91,16 @@ def profile_task(
     return _published_first(values, PUBLISHED_CLASSIFICATION)
 
 
+def embedding_features(task: Task, embeddings: TaskEmbeddings | None) -> dict[str, float]:
+    """Those features of `profile_task` that need embeddings; 0 without them."""
+    if task.train.answers is not None:
+        return {"embedding_similarity": embedding_similarity(embeddings)}
+    if embeddings is None:
+        return {"neighbour_landmark": 0.0}
+    labels = [task.train.labels[row] for row in embeddings.rows.tolist()]
+    return {"neighbour_landmark": neighbour_landmark(embeddings.texts, labels)}
+
+
 def _published_first(values: Mapping[str, float], published: tuple[str, ...]) -> dict[str, float]:
     return {name: values[name] for name in published} | dict(values)
 
@@ -104,7 +112,7 @@ def build_profile(
     embeddings: TaskEmbeddings | None = None,
     system_name: str = "",
 ) -> Profile:
-    """Join the features of the task with those of the machine (`machine.system_features`).
+    """Join the features of the task with those of the machine (`machine.system_features`, `speed.MachineSpeed`).
 
     Args:
         task: the loaded data.
@@ -120,3 +128,9 @@ def build_profile(
         semantic=None if embeddings is None else mean_embedding(embeddings.texts),
         system_name=system_name,
     )
+
+
+def add_embeddings(profile: Profile, task: Task, embeddings: TaskEmbeddings) -> Profile:
+    """The profile that `build_profile` gives with embeddings, from the one that it gave without."""
+    features = {**profile.task, **embedding_features(task, embeddings)}
+    return replace(profile, task=features, semantic=mean_embedding(embeddings.texts))

@@ -45,14 +45,18 @@ def generation_features(
         Name -> finite value.
     """
     asked, given = prompts(task.train), targets(task.train)
-    similarity = 0.0
-    if embeddings is not None and embeddings.targets is not None:
-        similarity = mean_cosine(embeddings.texts, embeddings.targets)
     published = _published(asked, given) | {
-        "embedding_similarity": similarity,
+        "embedding_similarity": embedding_similarity(embeddings),
         "rouge_l": _rouge_l(asked, given, exact=exact),
     }
     return published | _question_features(task, tokenizer_file)
+
+
+def embedding_similarity(embeddings: TaskEmbeddings | None) -> float:
+    """Mean cosine similarity of prompts and targets; 0 without their embeddings."""
+    if embeddings is None or embeddings.targets is None:
+        return 0.0
+    return mean_cosine(embeddings.texts, embeddings.targets)
 
 
 def _published(asked: Sequence[str], given: Sequence[str]) -> dict[str, float]:

@@ -16,10 +16,17 @@ GIB = 2**30
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """A GPU as `cuda:N` addresses it: its model name and its total memory."""
+    """A GPU as `cuda:N` addresses it.
+
+    Attributes:
+        name: of the model.
+        memory_gib: its total memory.
+        compute_capability: CUDA's major.minor version of its features, such as 8.6; 0 when the driver does not tell.
+    """
 
     name: str
     memory_gib: float
+    compute_capability: float = 0.0
 
 
 def visible_gpus(environ: Mapping[str, str] | None = None) -> tuple[Gpu, ...]:
@@ -95,7 +102,19 @@ def _describe(nvml: Any, handle: Any) -> Gpu:
         total_bytes = nvml.nvmlDeviceGetMemoryInfo(handle).total
     except nvml.NVMLError_NotSupported:  # a GPU that shares the machine's memory
         total_bytes = psutil.virtual_memory().total
-    return Gpu(name=str(nvml.nvmlDeviceGetName(handle)), memory_gib=total_bytes / GIB)
+    return Gpu(
+        name=str(nvml.nvmlDeviceGetName(handle)),
+        memory_gib=total_bytes / GIB,
+        compute_capability=_compute_capability(nvml, handle),
+    )
+
+
+def _compute_capability(nvml: Any, handle: Any) -> float:
+    try:
+        major, minor = nvml.nvmlDeviceGetCudaComputeCapability(handle)
+    except nvml.NVMLError:
+        return 0.0
+    return float(f"{major}.{minor}")
 
 
 def selected_handles(nvml: Any, environ: Mapping[str, str] | None = None) -> list[Any]:

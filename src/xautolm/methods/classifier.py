@@ -65,12 +65,16 @@ class PooledClassifier(nn.Module):  # type: ignore[misc]  # torch is not analyse
 
     def pool(self, **inputs: Tensor) -> Tensor:
         """Features (n_rows, hidden) that the linear layer reads."""
-        hidden = self.encoder(**inputs).last_hidden_state
         if self.pooling == "first":
-            return hidden[:, 0]
-        mask = inputs["attention_mask"][..., None].to(hidden.dtype)
-        mean = (hidden * mask).sum(1) / mask.sum(1).clamp(min=1)
+            return self.encoder(**inputs).last_hidden_state[:, 0]
+        mean = self.mean(**inputs)
         return nn.functional.layer_norm(mean.float(), (mean.shape[-1],), eps=1e-12)
+
+    def mean(self, **inputs: Tensor) -> Tensor:
+        """Mean of the last hidden states over unmasked tokens, (n_rows, hidden)."""
+        hidden = self.encoder(**inputs).last_hidden_state
+        mask = inputs["attention_mask"][..., None].to(hidden.dtype)
+        return (hidden * mask).sum(1) / mask.sum(1).clamp(min=1)
 
 
 def load_classifier(spec: ModelSpec, pooling: str, n_classes: int, dropout: float) -> nn.Module:

@@ -1,0 +1,62 @@
+"""What a resumed run reads is what was written before its first trial, also by an earlier version."""
+
+import json
+
+import pytest
+
+from xautolm.config import make_settings
+from xautolm.data.load import load_task
+from xautolm.data.summary import DataSummary
+from xautolm.evaluate.fake import analytic_space
+from xautolm.experience.run_folder import RunFolder
+from xautolm.preparation import Prepared, read_preparation, with_sources, write_preparation
+from xautolm.prior.reference import cold_prior
+from xautolm.records import Profile
+from xautolm.search.plan import Plan
+from xautolm.space.feasibility import DEFAULT_SPEED, Limits, TaskSize
+
+
+@pytest.fixture
+def settings(opinions):
+    return make_settings({"data": str(opinions)})
+
+
+@pytest.fixture
+def prepare(settings, opinions, tmp_path):
+    """Writes a preparation with the given profile; returns it and the run folder."""
+    task = load_task(str(opinions))
+
+    def write(**semantic):
+        profile = Profile("classification/2", {"n_train": 1 / 3}, "system/2", {"ram_gib": 23.540584564}, **semantic)
+        plan = Plan(analytic_space(), TaskSize(8, 4, 2, (1,) * 101), Limits(60.0, 512.0), DEFAULT_SPEED, ())
+        prepared = Prepared(settings, task, profile, plan, cold_prior(), "run-1")
+        write_preparation(folder, prepared, DataSummary("x", {}, {}, (), {}, 1.0))
+        return prepared, folder
+
+    folder = RunFolder.create(tmp_path / "run")
+    yield write
+    folder.close()
+
+
+@pytest.mark.parametrize("semantic", [{}, {"semantic": (1 / 3, -0.1, 5e-324), "system_name": "Größe CPU, GPU"}])
+def test_a_resumed_run_has_the_identical_profile(prepare, settings, semantic):
+    prepared, folder = prepare(**semantic)
+    read = read_preparation(folder, settings, prepared.task, "run-1")
+    assert read.profile == prepared.profile
+    assert read.profile.semantic == semantic.get("semantic")
+
+
+def test_a_folder_of_an_earlier_version_has_neither_embedding_nor_name(prepare, settings):
+    prepared, folder = prepare(semantic=(0.5,), system_name="CPU")
+    data = json.loads((folder.path / "data.json").read_text())
+    for field in ("semantic", "system_name"):
+        del data["profile"][field]
+    (folder.path / "data.json").write_text(json.dumps(data))
+    read = read_preparation(folder, settings, prepared.task, "run-1").profile
+    assert (read.semantic, read.system_name) == (None, "")
+    assert (read.task, read.system) == (prepared.profile.task, prepared.profile.system)
+
+
+def test_settings_of_a_run_name_the_kind_that_was_guessed(settings, opinions):
+    assert settings.task is None
+    assert with_sources(settings, load_task(str(opinions))).task == "text-classification"
