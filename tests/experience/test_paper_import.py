@@ -233,8 +233,9 @@ def test_squad_is_scaled_and_keeps_its_parts(tmp_path) -> None:
 
 
 def test_the_memory_of_the_card_comes_from_a_failure_on_the_same_machine(tmp_path) -> None:
-    write_published([make_row(), make_failure(file="2024-11-02/13_00_00-a")], FEATURES, tmp_path / "told", "older")
-    write_published([make_row()], FEATURES, tmp_path / "untold", "older")
+    features = {"liar": FEATURES["liar"] | {"system_features": [64.0, 128.0, 3.5, 500.1, 0.0]}}
+    write_published([make_row(), make_failure(file="2024-11-02/13_00_00-a")], features, tmp_path / "told", "older")
+    write_published([make_row()], features, tmp_path / "untold", "older")
 
     told, untold = read(str(tmp_path / "told")).experiences[0], only(read(str(tmp_path / "untold")))
 
@@ -242,6 +243,14 @@ def test_the_memory_of_the_card_comes_from_a_failure_on_the_same_machine(tmp_pat
     assert told.profile.system["gpu_memory_gib"] == 23.64
     assert untold.memory_limit_mib is None
     assert "gpu_memory_gib" not in untold.profile.system  # the stored 0 is false
+
+
+def test_a_part_of_the_release_gives_the_same_experiences_as_the_whole(tmp_path) -> None:
+    write_published([make_row()], FEATURES, tmp_path, "older")
+    part = only(read(str(tmp_path)))
+    write_published([make_failure(file="2024-11-02/13_00_00-a")], FEATURES, tmp_path, "older")
+
+    assert read(str(tmp_path)).experiences[0] == part
 
 
 def test_a_failure_is_one_experience_with_its_text(tmp_path) -> None:
