@@ -1,9 +1,9 @@
 """Damages the seed corpus of the importers at random and checks that what comes back is clean.
 
-A case is a copy of a corpus folder in which one file was damaged: its bytes (cut, flipped, repeated), or a value
-somewhere in its JSON (or its database) replaced by one that is hostile. What must hold whatever was damaged: the
-importer returns or raises an `XAutoLMError`; what it returns goes into a store; no text of a user is in it; every
-rejected row has a place and a short reason.
+A case is a copy of a part of the corpus in which one file was damaged: its bytes (cut, flipped, repeated), or a value
+somewhere in its JSON (or its database) replaced by one that is hostile. What must hold whatever was damaged: the import
+succeeds or raises an `XAutoLMError`; what is refused leaves the store unchanged; what is taken can be read back; an
+importer lets no text of a user in; every rejected row has a place and a short reason.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from xautolm.errors import XAutoLMError
-from xautolm.experience.codec import encode
-from xautolm.experience.importers import Imported, read
+from xautolm.experience import importers, transfer
+from xautolm.experience.importers import Imported
+from xautolm.experience.store import ExperienceStore
+from xautolm.experience.transfer import Taken
 
 CORPUS = Path(__file__).parent / "fixtures/import_corpus"
 MARKER = "Dear Anna,\nI am ill"
@@ -29,19 +31,22 @@ RAW_NUMBERS = (b"NaN", b"Infinity", b"-Infinity", b"1e999", b"-0.0", b"9" * 400,
 
 @dataclass(frozen=True)
 class Target:
-    """A form of import: its corpus folder, how a case is laid out, and what to hand to the importer."""
+    """A form of import, and the part of the corpus that is damaged for it."""
 
     form: str
     corpus: str
 
-    def make_case(self, folder: Path, rng: random.Random) -> str:
-        """Lay out a damaged copy; returns the source to import."""
+    def make_case(self, folder: Path, rng: random.Random) -> Path:
+        """Lay out a damaged copy; returns what to import."""
+        original = CORPUS / self.corpus
         if self.form == "optuna":
-            return str(_damaged_storage(folder / "study.db", rng))
-        shutil.copytree(CORPUS / self.corpus, folder, dirs_exist_ok=True)
-        files = sorted(path for path in folder.rglob("*") if path.is_file())
-        damage_file(rng.choice(files), rng)
-        return str(folder)
+            return _damaged_storage(folder / "study.db", rng)
+        if original.is_file():
+            folder.mkdir(parents=True, exist_ok=True)
+            return damage_file(Path(shutil.copy(original, folder)), rng)
+        shutil.copytree(original, folder, dirs_exist_ok=True)
+        damage_file(rng.choice(sorted(path for path in folder.rglob("*") if path.is_file())), rng)
+        return folder
 
 
 TARGETS = (
@@ -50,34 +55,51 @@ TARGETS = (
     Target("paper", "paper-flat"),
     Target("hf", "trainer"),
     Target("optuna", "optuna.sql"),
+    Target("jsonl", "export.jsonl"),
+    Target("parquet", "export.parquet"),
 )
 
 
-def check_case(target: Target, folder: Path, seed: int) -> int:
-    """Run one case in an empty folder; returns how many experiences it gave.
+def check_case(target: Target, folder: Path, seed: int, store: ExperienceStore) -> int:
+    """Run one case in an empty folder; returns how many experiences were taken.
 
     Raises:
         AssertionError: what came back is not clean, or another exception came; the message has the seed.
     """
     rng = random.Random(f"{target.corpus}/{seed}")
+    case, before = f"{target}, seed {seed}", store.count()
     source = target.make_case(folder, rng)
-    case = f"{target}, seed {seed}"
-    refused = ""
+    imported: Imported | Taken = Imported()
+    refusal = "-"
     try:
-        imported = read(source, target.form)
+        imported = _take(target, source, store, rng)
     except XAutoLMError as error:
-        imported, refused = Imported(), str(error)
+        refusal = str(error)
     except Exception as error:
         raise AssertionError(f"{case}: {type(error).__name__}: {error}") from error
-    assert not refused or refused.startswith("Expected"), f"{case}: {refused}"
-    assert_clean(imported, case)
-    return len(imported.experiences)
+    assert 0 < len(refusal) < 4_000, f"{case}: {refusal}"
+    for rejected in imported.rejected:
+        assert rejected.where, case
+        assert rejected.where.isprintable(), case
+        assert 0 < len(rejected.reason) < 600, f"{case}: {rejected.reason}"
+    n_taken = imported.n_read if isinstance(imported, Taken) else len(imported.experiences)
+    assert store.count() - before <= n_taken, case
+    return n_taken
+
+
+def _take(target: Target, source: Path, store: ExperienceStore, rng: random.Random) -> Imported | Taken:
+    if target.form in transfer.FORMS:
+        rows = transfer.read(source, target.form)
+        return transfer.take_in(store, rows, allow_rejects=rng.random() < 0.7)
+    imported = importers.read(str(source), target.form)
+    assert_clean(imported, f"{target}")
+    store.add(imported.experiences)
+    return imported
 
 
 def assert_clean(imported: Imported, case: str) -> None:
     """Check what an importer returned."""
     for experience in imported.experiences:
-        encode(experience)
         assert experience.source == "import", case
         assert (experience.result.status == "ok") == bool(experience.result.scores), case
         text = repr(replace(experience, run_id="", dataset_id=""))  # names are names, whatever they are
@@ -85,21 +107,44 @@ def assert_clean(imported: Imported, case: str) -> None:
         assert "I am ill" not in text, f"{case}: {text}"
     keys = [(experience.run_id, experience.result.trial_id) for experience in imported.experiences]
     assert len(set(keys)) == len(keys), case
-    for rejected in imported.rejected:
-        assert rejected.where, case
-        assert rejected.where.isprintable(), case
-        assert 0 < len(rejected.reason) < 400, f"{case}: {rejected.reason}"
 
 
-def damage_file(path: Path, rng: random.Random) -> None:
+def damage_file(path: Path, rng: random.Random) -> Path:
     """Damage a file in one to three ways."""
+    if path.suffix == ".parquet" and rng.random() < 0.8:
+        _damage_table(path, rng)
+        return path
     content = path.read_bytes()
     for _ in range(rng.choice((1, 1, 2, 3))):
-        content = rng.choice((_damaged_json, _damaged_json, _damaged_json, _damaged_bytes))(content, rng)
+        is_text = path.suffix in (".json", ".jsonl") and rng.random() < 0.75
+        content = (_damaged_json if is_text else _damaged_bytes)(content, rng)
     path.write_bytes(content)
     if rng.random() < 0.02:
         path.unlink()
         rng.choice((path.mkdir, lambda: path.symlink_to(path), lambda: path.symlink_to("/dev/zero")))()
+    return path
+
+
+def _damage_table(path: Path, rng: random.Random) -> None:
+    """Damage cells, columns or the form's name of a Parquet file, which stays one."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path)
+    name, row, action = rng.choice(("task", "system", "experience")), rng.randrange(table.num_rows), rng.random()
+    texts = table.column(name).to_pylist()
+    if action < 0.8:
+        damaged = _damaged_json(texts[row].encode(), rng).decode("utf-8", "replace")
+        texts[row] = rng.choice((damaged, damaged, damaged, None, texts[rng.randrange(len(texts))]))
+        table = table.set_column(table.schema.get_field_index(name), name, pa.array(texts, pa.string()))
+    elif action < 0.9:
+        table = table.drop_columns([name]) if action < 0.85 else table.append_column(name, table.column(name))
+    elif action < 0.95:
+        values = pa.array([hostile_value(rng) is None for _ in texts])
+        table = table.set_column(table.schema.get_field_index(name), name, values)
+    else:
+        table = table.replace_schema_metadata({"format": rng.choice(("other", "xautolm-experiences")), "version": "2"})
+    pq.write_table(table, path)
 
 
 def hostile_value(rng: random.Random, depth: int = 0) -> Any:
