@@ -13,6 +13,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from xautolm.records import ModelSpec
 
@@ -294,9 +295,8 @@ def _forward_flops(workload: Workload, model: ModelSpec, size: TaskSize, score_f
     Two per parameter and token is Kaplan et al. (2020), section 2.1; the scores add 4 * hidden per pair of
     tokens and layer.
     """
-    lengths = _row_lengths(workload, model, size)
-    tokens = _PADDING * sum(lengths) / len(lengths)
-    token_pairs = _PADDING**2 * sum(n * n for n in lengths) / len(lengths)
+    mean, mean_square, _ = row_lengths(size.token_quantiles, min(workload.max_length, model.context))
+    tokens, token_pairs = _PADDING * mean, _PADDING**2 * mean_square
     per_pair = 4.0 * model.hidden + score_flops * model.n_heads
     return 2.0 * _active_params(model) * tokens + model.n_layers * per_pair * token_pairs
 
@@ -306,7 +306,7 @@ def _memory_mib(workload: Workload, model: ModelSpec, size: TaskSize, bytes_per_
     weights = 4 * model.n_params + 2 * _active_params(model)
     # gradient 4, Adam's moments 8, copy of the best checkpoint 4
     trained = 16 * workload.n_trainable
-    longest = max(_row_lengths(workload, model, size))
+    longest = row_lengths(size.token_quantiles, min(workload.max_length, model.context))[2]
     # Korthikanti et al. (2022), equation 2: s*b*h*(34 + 5*a*s/h) bytes per layer with 16-bit activations.
     # Without a backward pass a layer is freed when the next is done, so one layer is alive at a time.
     unit = bytes_per_value / 2 * longest * model.hidden
@@ -325,10 +325,15 @@ def _n_rows(workload: Workload, size: TaskSize) -> int:
     return math.ceil(size.n_train * workload.train_fraction)
 
 
-def _row_lengths(workload: Workload, model: ModelSpec, size: TaskSize) -> list[int]:
-    """Quantiles of the tokens per row after truncation."""
-    longest = min(workload.max_length, model.context)
-    return [max(1, min(n, longest)) for n in size.token_quantiles]
+@lru_cache(maxsize=4096)
+def row_lengths(token_quantiles: tuple[int, ...], longest: int) -> tuple[float, float, int]:
+    """Mean, mean square and maximum of the tokens per row after truncation to `longest`.
+
+    >>> row_lengths((4, 8, 300), 128)
+    (46.666666666666664, 5488.0, 128)
+    """
+    lengths = [max(1, min(n, longest)) for n in token_quantiles]
+    return sum(lengths) / len(lengths), sum(n * n for n in lengths) / len(lengths), max(lengths)
 
 
 def _active_params(model: ModelSpec) -> int:
