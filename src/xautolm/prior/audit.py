@@ -25,7 +25,7 @@ from xautolm.experience.groups import ExperienceGroup
 from xautolm.pareto import minimised
 from xautolm.prior.evidence import LIMIT, Rated, Source, load_rated, rate_groups
 from xautolm.prior.model import SearchModel
-from xautolm.prior.reference import ReferenceOptions, build_reference_prior, utilities
+from xautolm.prior.reference import ReferenceOptions, build_reference_prior, utilities_of
 from xautolm.prior.similarity import is_same_data
 from xautolm.records import FAILURES, Experience, Prior
 from xautolm.space.observed import observed_space
@@ -210,7 +210,7 @@ def _judge(
     scores = opinions(space, prior, judged, options.default_share)
     is_ok = np.asarray([experience.result.is_ok for experience in judged], dtype=bool)
     f1 = np.asarray([experience.result.scores.get("f1", np.nan) for experience in judged], dtype=float)
-    known = utilities([e for e in judged if e.result.is_ok], options)
+    known = utilities_of([e for e in judged if e.result.is_ok], options)
     utility = np.asarray([known.get(id(experience), 0.0) for experience in judged])
     top = top_membership(scores)
     gain, low, high = _gain(scores, utility, rng)

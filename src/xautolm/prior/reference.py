@@ -1,12 +1,12 @@
-"""The published warm start (`method.md` 1.3-1.10), with its defects repaired.
+"""The published warm start (`method.md` 1.3-1.10), by default with its defects repaired.
 
 Experiences of similar tasks push the cold model: successes towards their decisions, by their utility inside
 their own run; failures away from the decisions that caused them; both less with growing distance of the task.
+Which of the published defects are kept is an option, so that what they cost can be measured one by one.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -19,9 +19,18 @@ from xautolm.prior.evidence import Rated
 from xautolm.prior.model import SearchModel
 from xautolm.prior.portfolio import SIZE as PORTFOLIO_SIZE
 from xautolm.prior.portfolio import portfolio
+from xautolm.prior.published import COLLAPSING, SHARED_MODELS, UNBOUNDED
 from xautolm.prior.similarity import DistanceOptions
+from xautolm.prior.utility import Utility, utilities
 from xautolm.records import Experience, Neighbour, Objective, Prior
 from xautolm.space.params import Space
+
+#: Published defects by their numbers in `method.md` section 8, besides those of `prior.published`: decisions that do
+#: not resolve are drawn at random and reinforced; any failure speaks against every decision; fronts mix tasks.
+REINFORCES_NOISE, BLAMES_ALL, POOLS_FRONTS = 4, 6, 8
+#: All defects that the warm start can be run with. (2, rates that grow with the number of experiences, are the fixed
+#: rates of the options; 13 and 16 belong to the search, `search.nspe`.)
+DEFECTS = frozenset({UNBOUNDED, COLLAPSING, REINFORCES_NOISE, BLAMES_ALL, SHARED_MODELS, POOLS_FRONTS})
 
 #: What the utility of a success is made of (published default), each with half of the weight.
 F1_AND_TIME = (Objective("f1", "maximize"), Objective("time", "minimize"))
@@ -29,7 +38,9 @@ F1_AND_TIME = (Objective("f1", "maximize"), Objective("time", "minimize"))
 
 @dataclass(frozen=True, slots=True)
 class ReferenceOptions:
-    """Constants of the published warm start; defaults are the published adaptive configuration.
+    """Constants of the published warm start; defaults are the published adaptive configuration (presets: `presets`).
+
+    A rate is fixed with an infinite mass, and adaptive with an infinite largest rate.
 
     Attributes:
         distance: how profiles are compared when experiences are read for it (`evidence.nearest`).
@@ -37,13 +48,18 @@ class ReferenceOptions:
         k_negative: failures used, nearest first; None = all.
         objectives: what the utility of a success is made of.
         utility_weights: one per objective, relative to their sum.
+        utility: formula of the utility.
         beta_scale: strength of the decay with distance; 0 = distance does not count.
+        beta: the decay itself; None = from `beta_scale`.
         positive_mass: learning rates of all successes sum to at most this (published limit L+ = 1).
         negative_mass: learning rates of all failures sum to at most this (published limit L- = -1).
         max_positive_alpha: largest rate of one success (published fixed rate): a few cannot decide alone.
         max_negative_alpha: largest rate of one failure (published fixed rate).
         n_starts: pipelines of the nearest tasks that are tried first (published 0).
-        default_share: weight that the cold model gives to known-good values before it is warmed (published 0).
+        default_share: weight that the cold model gives to known-good values before it is warmed (published 0); without
+            effect on beliefs that are as published.
+        defects: published defects to keep, of `DEFECTS`.
+        seed: of the random decisions of defect 4.
     """
 
     distance: DistanceOptions = field(default_factory=DistanceOptions.published)
@@ -51,13 +67,25 @@ class ReferenceOptions:
     k_negative: int | None = None
     objectives: tuple[Objective, ...] = F1_AND_TIME
     utility_weights: tuple[float, ...] = (0.5, 0.5)
+    utility: Utility = "weighted_sum"
     beta_scale: float = 0.5
+    beta: float | None = None
     positive_mass: float = 1.0
     negative_mass: float = 1.0
     max_positive_alpha: float = 0.05
     max_negative_alpha: float = 0.02
     n_starts: int = PORTFOLIO_SIZE
     default_share: float = 0.5
+    defects: frozenset[int] = frozenset()
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.defects <= DEFECTS:
+            raise ValueError(f"`defects` must be among {sorted(DEFECTS)}, got {sorted(self.defects)}")
+
+    @property
+    def has_published_beliefs(self) -> bool:
+        return bool(self.defects & {UNBOUNDED, COLLAPSING, SHARED_MODELS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +94,15 @@ class Evidence:
 
     Attributes:
         rated: the experience and how far its task is.
-        handles: the decisions that a failure speaks against; None = all decisions, of a success.
+        handles: the decisions that it speaks about; None = all of them.
+        is_positive: whether it is a success.
         alpha: learning rate: positive for a success, negative for a failure.
     """
 
     rated: Rated
     handles: frozenset[str] | None
+    is_positive: bool
     alpha: float = 0.0
-
-    @property
-    def is_positive(self) -> bool:
-        return self.handles is None
 
     @property
     def experience(self) -> Experience:
@@ -110,7 +136,7 @@ def build_reference_prior(space: Space, rated: Sequence[Rated], options: Referen
         return cold_prior()
     successes = [(item.experience, item.distance) for item in used if item.is_positive]
     starts = portfolio(space, successes, options.objectives[0], options.n_starts)
-    return Prior("reference", len(used), 1.0, model.to_dict(), _neighbours(used), starts)
+    return Prior("reference", len(used), 1.0, model.to_dict(), neighbours(used), starts)
 
 
 def weighed(rated: Sequence[Rated], options: ReferenceOptions | None = None) -> list[Evidence]:
@@ -119,7 +145,7 @@ def weighed(rated: Sequence[Rated], options: ReferenceOptions | None = None) -> 
     Experiences with the same rate come in the order in which they were made.
     """
     options = options or ReferenceOptions()
-    selected = _select(_gather(rated, options), options)
+    selected = _select(teaching(rated, options), options)
     alphas = _alphas(selected, options)
     evidence = [replace(item, alpha=alpha) for item, alpha in zip(selected, alphas, strict=True)]
     return sorted(evidence, key=lambda item: (-item.alpha, *_made(item.experience)))
@@ -131,24 +157,38 @@ def replay(space: Space, evidence: Sequence[Evidence], options: ReferenceOptions
     Returns:
         The warm model, and the evidence that changed it.
     """
-    model, used = SearchModel.informed(space, options.default_share), list[Evidence]()
+    model, used = cold_model(space, options), list[Evidence]()
+    rng = np.random.default_rng(options.seed) if REINFORCES_NOISE in options.defects else None
     for item in evidence:
-        warmer = model.updated([item.experience.result.pipeline], item.alpha, item.handles)
+        pipeline = item.experience.result.pipeline
+        if rng is not None:
+            pipeline = model.completed(pipeline, rng)
+        warmer = model.updated([pipeline], item.alpha, item.handles)
         if warmer is not model:
             model = warmer
             used.append(item)
     return model, used
 
 
-def _gather(rated: Sequence[Rated], options: ReferenceOptions) -> list[Evidence]:
+def cold_model(space: Space, options: ReferenceOptions) -> SearchModel:
+    """The model before any experience."""
+    if options.has_published_beliefs:
+        return SearchModel.published(space, options.defects)
+    return SearchModel.informed(space, options.default_share)
+
+
+def teaching(rated: Sequence[Rated], options: ReferenceOptions) -> list[Evidence]:
     """Successes with all metrics, and failures that are the pipeline's own."""
     evidence = []
     for item in rated:
         result = item.experience.result
-        handles = None if result.is_ok else blamed(result)
         has_metrics = bool(np.isfinite(minimised([result], options.objectives)).all())
-        if handles or (handles is None and has_metrics):
-            evidence.append(Evidence(item, handles))
+        if result.is_ok and has_metrics:
+            evidence.append(Evidence(item, None, is_positive=True))
+        elif BLAMES_ALL in options.defects:
+            evidence.append(Evidence(item, None, is_positive=False))
+        elif handles := blamed(result):
+            evidence.append(Evidence(item, handles, is_positive=False))
     return evidence
 
 
@@ -165,8 +205,8 @@ def _alphas(evidence: Sequence[Evidence], options: ReferenceOptions) -> list[flo
     n_negative = len(evidence) - n_positive
     rise = min(options.positive_mass / max(n_positive, 1), options.max_positive_alpha)
     fall = min(options.negative_mass / max(n_negative, 1), options.max_negative_alpha)
-    utility = utilities([item.experience for item in evidence if item.is_positive], options)
-    weights = decay(np.asarray([item.distance for item in evidence]), options.beta_scale)
+    utility = utilities_of([item.experience for item in evidence if item.is_positive], options)
+    weights = decay(np.asarray([item.distance for item in evidence]), options.beta_scale, options.beta)
     rates = [rise * utility[id(item.experience)] if item.is_positive else -fall for item in evidence]
     return [rate * weight for rate, weight in zip(rates, weights.tolist(), strict=True)]
 
@@ -175,49 +215,33 @@ def _made(experience: Experience) -> tuple[str, str, int]:
     return experience.created_at, experience.run_id, experience.result.trial_id
 
 
-def decay(distance: npt.NDArray[np.float64], beta_scale: float) -> npt.NDArray[np.float64]:
-    """Weight of each experience, exp(-beta d) with beta = beta_scale / (max(std, 1e-6) + mean), (n,).
+def decay(distance: npt.NDArray[np.float64], beta_scale: float, beta: float | None = None) -> npt.NDArray[np.float64]:
+    """Weight of each experience, exp(-beta d) with beta = beta_scale / (max(std, 1e-6) + mean) if not given, (n,).
 
     >>> decay(np.array([2.0, 2.0]), 0.5).round(3).tolist()
     [0.607, 0.607]
     """
     if len(distance) == 0:
         return distance
-    beta = beta_scale / (max(float(distance.std()), 1e-6) + float(distance.mean()))
+    if beta is None:
+        beta = beta_scale / (max(float(distance.std()), 1e-6) + float(distance.mean()))
     return np.asarray(np.exp(-beta * distance))
 
 
-def utilities(experiences: Sequence[Experience], options: ReferenceOptions) -> dict[int, float]:
-    """Published `weighted_sum`: each objective scaled to [0, 1] inside its run, so that tasks are comparable.
-
-    Returns:
-        id() of the experience -> utility; 0.5 where a run's values do not differ.
-    """
-    runs: dict[str, list[Experience]] = {}
-    for experience in experiences:
-        runs.setdefault(experience.run_id, []).append(experience)
-    weights = np.asarray(options.utility_weights) / math.fsum(options.utility_weights)
-    utility: dict[int, float] = {}
-    for members in runs.values():
-        costs = minimised([e.result for e in members], options.objectives)
-        worst, best = costs.max(axis=0), costs.min(axis=0)
-        span = np.where(worst > best, worst - best, 1.0)
-        shares = np.where(worst > best, (worst - costs) / span, 0.5)
-        values = np.clip(shares @ weights, 0.0, 1.0)
-        utility |= {id(e): float(u) for e, u in zip(members, values, strict=True)}
-    return utility
+def utilities_of(experiences: Sequence[Experience], options: ReferenceOptions) -> dict[int, float]:
+    """Utility of each success: id() of the experience -> value in [0, 1]."""
+    is_pooled = POOLS_FRONTS in options.defects and options.utility != "weighted_sum"
+    return utilities(experiences, options.objectives, options.utility_weights, options.utility, is_pooled=is_pooled)
 
 
-def _neighbours(used: Sequence[Evidence]) -> tuple[Neighbour, ...]:
-    """One line of evidence per data set, nearest first."""
+def neighbours(used: Sequence[Evidence]) -> tuple[Neighbour, ...]:
+    """One line per data set, nearest first."""
     by_dataset: dict[str, list[Evidence]] = {}
     for item in used:
         by_dataset.setdefault(item.experience.dataset_id, []).append(item)
-    neighbours = []
+    lines = []
     for dataset_id, items in by_dataset.items():
         closest = min(items, key=lambda item: item.distance)
         n_positive = sum(item.is_positive for item in items)
-        neighbours.append(
-            Neighbour(dataset_id, closest.distance, n_positive, len(items) - n_positive, closest.rated.groups)
-        )
-    return tuple(sorted(neighbours, key=lambda n: (n.distance, n.dataset_id)))
+        lines.append(Neighbour(dataset_id, closest.distance, n_positive, len(items) - n_positive, closest.rated.groups))
+    return tuple(sorted(lines, key=lambda n: (n.distance, n.dataset_id)))
