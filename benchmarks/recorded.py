@@ -202,6 +202,8 @@ def _experience(row: Mapping[str, Any], task: Mapping[str, Any]) -> Experience:
         model_revision=row["model_revision"],
         source="starter",
         created_at=row["finished_at"],
+        time_limit_s=float(row["time_limit_s"]),
+        memory_limit_mib=float(row["memory_limit_mib"]),
     )
 
 
