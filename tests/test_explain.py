@@ -24,7 +24,8 @@ from xautolm.records import Cost, Experience, Profile, TrialError, TrialResult
 
 @pytest.fixture
 def settings(tiny_bert: Path, opinions: Path) -> Settings:
-    return make_settings({"data": str(opinions), "models": (str(tiny_bert),), "methods": ("head", "full")})
+    models = {"models": (str(tiny_bert),), "methods": ("head", "full")}
+    return make_settings({"data": str(opinions), **models, "semantic": False})
 
 
 @pytest.fixture
@@ -176,6 +177,7 @@ def test_command_prints_text_json_and_a_page_and_writes_only_that(
     (tmp_path / "cwd").mkdir()
     monkeypatch.chdir(tmp_path / "cwd")
     options = (settings.data, "--target", "label", "--models", *(settings.models or ()), "--methods", "head,full")
+    options = (*options, "--no-semantic")
     code, out, err = run_cli(monkeypatch, capsys, *options)
     assert (code, err) == (0, "")
     assert "1 past task with 40 experiences" in out

@@ -246,6 +246,17 @@ def test_the_store_has_the_profile_of_the_run(first, store):
     assert kept.semantic == pytest.approx(profile["semantic"], abs=1e-6)
 
 
+def test_explain_embeds_the_texts_and_finds_the_run(first, tmp_path, store):
+    settings = settings_of(first[0])
+    options = ("--models", *settings.models, "--methods", "head", "--json")
+    found = json.loads(xautolm("explain", settings.data, *options, cwd=tmp_path, store=store).stdout)
+    assert found["profile"] == read_json(first[0] / "data.json")["profile"]
+    own = [near["groups"]["semantic"] for near in found["near"] if near["is_same_data"]]
+    assert own == pytest.approx([0.0] * len(own), abs=1e-6)
+    assert own
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_same_settings_give_the_same_trials_and_scores(cold, first):
     again, before = (read_journal(folder / "trials.jsonl", repair=False)[:4] for folder in (cold, first[0]))
     assert [result.pipeline for result in again] == [result.pipeline for result in before]

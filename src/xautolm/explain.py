@@ -1,6 +1,7 @@
 """Explains what past experience says about a task: load, profile, space and prior, without a search.
 
-Nothing is trained, and nothing is written: a store that is not there is not made.
+No model is kept, and nothing is written but, once, the speed of the machine in the user's cache folder: a store that is
+not there is not made.
 """
 
 from __future__ import annotations
@@ -16,14 +17,13 @@ from xautolm.data.load import KINDS
 from xautolm.data.summary import summary_lines
 from xautolm.experience.location import default_store_url, display_url, is_there
 from xautolm.experience.store import ExperienceStore
-from xautolm.metafeatures import build_profile
-from xautolm.metafeatures.machine import system_features
 from xautolm.preparation import Subject
 from xautolm.prior.evidence import RatedGroup, nearest, rate_groups
 from xautolm.prior.explanation import Decision, Explanation, counted, decisions, near_tasks, task_table
 from xautolm.prior.model import SearchModel
 from xautolm.prior.reference import Evidence, ReferenceOptions, replay, weighed
 from xautolm.prior.similarity import DistanceOptions
+from xautolm.profiling import profile_alone
 from xautolm.recording import Silent
 from xautolm.records import Profile
 
@@ -40,7 +40,7 @@ def explain(settings: Settings) -> Explanation:
     """Profile a task and ask the store what it knows about tasks like it.
 
     Args:
-        settings: the data, the models and methods, the prior and the store, as for `fit`.
+        settings: the data, the models and methods, the prior and the store, whether texts are embedded, as for `fit`.
 
     Raises:
         XAutoLMError: the data, a model or the store cannot be used.
@@ -48,8 +48,8 @@ def explain(settings: Settings) -> Explanation:
     with ExitStack() as stack:
         subject = preparation.describe(settings, Silent(), KINDS)
         task = subject.task
-        device = preparation.choose_machine(settings, subject.models).devices[0]
-        profile = build_profile(task, system_features(device))
+        slots = preparation.choose_machine(settings, subject.models)
+        profile = profile_alone(task, slots, with_embeddings=settings.semantic)
         url = settings.store or default_store_url(os.environ)
         store = _open(url, stack)
         options = DistanceOptions()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import tempfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
@@ -12,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from xautolm.backends.local import LocalBackend, Slots
+from xautolm.backends.local import LocalBackend, Slots, TrialContext
 from xautolm.errors import ModelError, WorkerError
+from xautolm.evaluate.isolate import WorkerServer
 from xautolm.metafeatures import add_embeddings, build_profile
 from xautolm.metafeatures.machine import system_features, system_name
 from xautolm.metafeatures.semantic import TaskEmbeddings, embedding_sample, sample_texts
@@ -130,6 +132,18 @@ def profile_subject(
         profile = add_embeddings(profile, task, embeddings)
     speed = machine_speed(device, slots.n_threads, stopwatch or Stopwatch(backend))
     return profile if speed is None else replace(profile, system={**profile.system, **asdict(speed)})
+
+
+def profile_alone(task: Task, slots: Slots, *, with_embeddings: bool) -> Profile:
+    """`profile_subject` outside of a run: with a worker of its own, in a scratch folder that is removed."""
+    with tempfile.TemporaryDirectory(prefix="xautolm-") as scratch:
+        folder = Path(scratch)
+        server = WorkerServer(folder / "server.log")
+        try:
+            backend = LocalBackend(server, slots, TrialContext(folder, {}, 0.0, 0.0, 0))
+            return profile_subject(task, backend, slots, with_embeddings=with_embeddings)
+        finally:
+            server.close()
 
 
 def embed_limit_s(budget: Budget) -> float:

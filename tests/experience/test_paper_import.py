@@ -22,10 +22,11 @@ from xautolm.experience.importers.paper_rows import read_published_rows
 from xautolm.experience.importers.published import ENCODERS, GENERATORS, _class_name, model_of, published_form
 from xautolm.experience.importers.published_errors import classify
 from xautolm.experience.store import ExperienceStore
-from xautolm.metafeatures import PUBLISHED_CLASSIFICATION
+from xautolm.metafeatures import PUBLISHED_CLASSIFICATION, PUBLISHED_GENERATION
 from xautolm.metafeatures.machine import system_features
 from xautolm.prior.blame import blamed
 from xautolm.records import Experience
+from xautolm.space.figures import figures_of
 
 OOM = (
     "CUDA out of memory. Tried to allocate 200.00 MiB. GPU 0 has a total capacity of 23.64 GiB of which 132.44 MiB is "
@@ -233,8 +234,9 @@ def test_squad_is_scaled_and_keeps_its_parts(tmp_path) -> None:
 
 
 def test_the_memory_of_the_card_comes_from_a_failure_on_the_same_machine(tmp_path) -> None:
-    write_published([make_row(), make_failure(file="2024-11-02/13_00_00-a")], FEATURES, tmp_path / "told", "older")
-    write_published([make_row()], FEATURES, tmp_path / "untold", "older")
+    features = {"liar": FEATURES["liar"] | {"system_features": [64.0, 128.0, 3.5, 500.1, 0.0]}}
+    write_published([make_row(), make_failure(file="2024-11-02/13_00_00-a")], features, tmp_path / "told", "older")
+    write_published([make_row()], features, tmp_path / "untold", "older")
 
     told, untold = read(str(tmp_path / "told")).experiences[0], only(read(str(tmp_path / "untold")))
 
@@ -242,6 +244,14 @@ def test_the_memory_of_the_card_comes_from_a_failure_on_the_same_machine(tmp_pat
     assert told.profile.system["gpu_memory_gib"] == 23.64
     assert untold.memory_limit_mib is None
     assert "gpu_memory_gib" not in untold.profile.system  # the stored 0 is false
+
+
+def test_a_part_of_the_release_gives_the_same_experiences_as_the_whole(tmp_path) -> None:
+    write_published([make_row()], FEATURES, tmp_path, "older")
+    part = only(read(str(tmp_path)))
+    write_published([make_failure(file="2024-11-02/13_00_00-a")], FEATURES, tmp_path, "older")
+
+    assert read(str(tmp_path)).experiences[0] == part
 
 
 def test_a_failure_is_one_experience_with_its_text(tmp_path) -> None:
@@ -346,6 +356,10 @@ def test_class_names_of_models_can_be_undone() -> None:
     assert {model_of(name) for name in names} == {*ENCODERS, *GENERATORS}
 
 
+def test_the_catalogue_knows_the_size_of_every_published_model() -> None:
+    assert [model for model in (*ENCODERS, *GENERATORS) if figures_of(model) is None] == []
+
+
 def test_every_model_of_the_published_sample_is_known() -> None:
     unknown = {row["model"] for row in shared_rows() if model_of(row["model"]) == row["model"]}
 
@@ -353,9 +367,9 @@ def test_every_model_of_the_published_sample_is_known() -> None:
 
 
 def test_features_have_the_names_of_this_release() -> None:
-    assert tuple(PUBLISHED_CLASSIFICATION) == CLASSIFICATION_FEATURES
+    assert PUBLISHED_CLASSIFICATION == CLASSIFICATION_FEATURES
+    assert PUBLISHED_GENERATION == GENERATION_FEATURES
     assert tuple(system_features())[:5] == SYSTEM_FEATURES
-    assert len(GENERATION_FEATURES) == 11
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from xautolm.experience.importers import read as read_form
 from xautolm.experience.importers.hugging_face import read
 from xautolm.experience.store import ExperienceStore
 
-FIXTURES = Path(__file__).parents[1] / "fixtures"
+FIXTURES = Path(__file__).parents[1] / "fixtures/import_corpus/trainer"
 
 
 @pytest.fixture

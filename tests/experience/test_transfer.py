@@ -261,6 +261,21 @@ def test_a_file_that_was_cut_off_is_noticed(store, other, tmp_path, n_lines):
     assert take_in(other, read(path), allow_rejects=True).n_new == other.count() > 0 or n_lines == 2
 
 
+@pytest.mark.parametrize("end", ['{"end": Infinity}', '{"end"', '{"end": null}', '{"end": 99}', '{"end": [5]}'])
+def test_a_last_line_that_says_nothing_sensible_is_noticed(store, other, tmp_path, end):
+    lines = dumped(store, tmp_path)
+    with pytest.raises(DataError, match="nothing was added"):
+        take_in(other, read(written(tmp_path, [*lines[:-1], end])), allow_rejects=False)
+    assert take_in(other, read(tmp_path / "bad.jsonl"), allow_rejects=True).n_new == len(SOME)
+
+
+def test_a_feature_may_be_called_experience(other, tmp_path):
+    with ExperienceStore("sqlite://") as odd:
+        odd.add([make_experience(profile=make_profile(task={"experience": 1.0}))])
+        export(odd, tmp_path / "odd.jsonl")
+    assert take_in(other, read(tmp_path / "odd.jsonl"), allow_rejects=False).n_new == 1
+
+
 def test_lines_after_the_end_are_noticed(store, other, tmp_path):
     lines = dumped(store, tmp_path)
     with pytest.raises(DataError, match="goes on after its end"):
@@ -294,7 +309,7 @@ def test_a_line_that_unpacks_without_end_is_passed_over_in_pieces(other, tmp_pat
     with gzip.open(path, "wb") as file:
         file.write(json.dumps(interchange.header()).encode() + b"\n")
         file.write(b" " * 3 + b"[" * (5 * interchange.MAX_ENTRY_BYTES) + b"\n")
-        file.write(b'{"end":0}\n')
+        file.write(b'{"end":1}\n')
     taken = take_in(other, read(path), allow_rejects=True)
     assert [(row.where, row.reason) for row in taken.rejected] == [
         ("line 2", "an entry must have at most 4,194,304 bytes")

@@ -31,13 +31,16 @@ def explain(
     methods: Annotated[str | None, typer.Option(help="head, partial, lora, full.  [default: all]")] = None,
     store: Annotated[str | None, typer.Option(help="URL of the experience store.  [default: XAUTOLM_STORE]")] = None,
     exclude_dataset: Annotated[list[str] | None, typer.Option(help="Leave out experiences of this data set.")] = None,
+    no_semantic: Annotated[
+        bool, typer.Option("--no-semantic", help="Profile the data without embedding any text.")
+    ] = False,
     seed: Annotated[int | None, typer.Option(help="Seed of the splits.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write a page with plots to this file.")] = None,
     as_json: Json = False,
 ) -> None:
     """Show what past experience says about a task: near tasks, what counts, what the search would prefer.
 
-    Nothing is trained, and nothing is written but the page.
+    No model is kept, and nothing is written but the page and, once, the measured speed of this machine.
     """
     from xautolm.config import make_settings
     from xautolm.explain import explain as explained
@@ -57,6 +60,7 @@ def explain(
             "methods": listed(methods),
             "store": store,
             "exclude_dataset": exclude_dataset or None,
+            "semantic": False if no_semantic else None,
             "seed": seed,
         }
     )

@@ -88,15 +88,16 @@ def _write(file: IO[bytes], entry: dict[str, Any]) -> None:
 
 def _rows(lines: Iterator[tuple[str, bytes | RowError]]) -> Rows:
     entries = EntryReader()
-    n_read, end = 0, None
+    n_entries, end = 0, None
     for where, line in lines:
         if end is not None or isinstance(line, RowError):
             yield where, _refusal(line if isinstance(line, RowError) else RowError("the file goes on after its end"))
             return
         end = _end_of(line)
         if end is None:
-            n_read += b'"experience"' in line
+            n_entries += 1
             yield where, _builder(entries, line, where)
+    n_read = n_entries - entries.n_shared
     if end != n_read:
         said = "does not say that it is complete" if end is None else f"says that it holds {shown(end)}"
         yield "the end", _refusal(RowError(f"the file {said}, but has {n_read} experiences; get a complete copy"))
@@ -117,7 +118,10 @@ def _end_of(line: bytes) -> object:
     """What the last line says; None for any other line."""
     if not line.startswith(b'{"end"'):
         return None
-    value = parse(line)
+    try:
+        value = parse(line)
+    except RowError:  # no last line, and no entry: that is told where entries are built
+        return None
     return value.get("end") if isinstance(value, dict) else None
 
 

@@ -91,9 +91,14 @@ class _System:
 
 
 class EntryReader:
-    """Puts experiences together from entries, in the order of a file; what they share is shared in memory."""
+    """Puts experiences together from entries, in the order of a file; what they share is shared in memory.
+
+    Attributes:
+        n_shared: entries so far that are tasks or machines.
+    """
 
     def __init__(self) -> None:
+        self.n_shared = 0
         self._tasks: dict[str, _Task] = {}
         self._systems: dict[str, _System] = {}
         self._profiles: dict[tuple[str, str], Profile] = {}
@@ -113,6 +118,7 @@ class EntryReader:
             RowError: it is not an entry; the message says what was expected and what came.
         """
         value = _object(entry, "an entry")
+        self.n_shared += "task" in value or "system" in value
         if "task" in value:
             _check_names(value, {"task", "id"}, "a task entry")
             _keep(self._tasks, _text(value["id"], "id"), _read_task(_object(value["task"], "task")))

@@ -52,6 +52,9 @@ _LAYERS = ("num_hidden_layers", "n_layer", "num_layers", "n_layers")
 _HIDDEN = ("hidden_size", "n_embd", "d_model", "dim")
 _SPEEDS = ("runtime", "samples_per_second", "steps_per_second", "model_preparation_time")
 
+#: The files say nothing about the data and the machine; comparable with no task.
+_NO_PROFILE = Profile("unknown", {}, "unknown", {})
+
 #: Part of a model class's or task type's name -> task kind.
 _KINDS = (
     (("SequenceClassification", "SEQ_CLS"), "text-classification"),
@@ -131,7 +134,7 @@ def _experience_of(folder: Path, dataset_id: str) -> Experience:
         dataset_id=dataset_id,
         fingerprint=fingerprint("trainer", dataset_id),
         sketch=(),
-        profile=Profile("unknown", {}, "unknown", {}),
+        profile=_NO_PROFILE,
         result=_result(state, results, arguments, pipeline, trial_id=_number_of(content)),
         space_version="trainer",
         versions=_versions(config, adapter),

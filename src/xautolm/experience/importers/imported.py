@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from xautolm.errors import StoreError
-from xautolm.experience.codec import MAX_TRIAL_ID, encode
+from xautolm.experience.codec import MAX_TRIAL_ID, Encoder
 from xautolm.records import Experience, ParamValue
 
 #: Longest name of a model, data set or hyperparameter that is taken over.
@@ -188,19 +188,6 @@ def fingerprint(source: str, dataset_id: str) -> str:
     return hashlib.sha256(f"{source}:{dataset_id}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def storable(experience: Experience) -> Experience:
-    """The experience when a store would take it.
-
-    Raises:
-        RowError: a store would not.
-    """
-    try:
-        encode(experience)
-    except StoreError as error:
-        raise RowError(str(error)) from error
-    return experience
-
-
 def collect(rows: Iterable[tuple[str, Callable[[], Experience]]], rejected: Sequence[Rejected] = ()) -> Imported:
     """Build each row; what fails goes to the report.
 
@@ -208,12 +195,12 @@ def collect(rows: Iterable[tuple[str, Callable[[], Experience]]], rejected: Sequ
         rows: where a row stands, and what builds its experience.
         rejected: what was left out before.
     """
-    imported = Imported(rejected=list(rejected))
-    numbers = _TrialNumbers()
+    imported, numbers, encoder = Imported(rejected=list(rejected)), _TrialNumbers(), Encoder()
     for where, build in rows:
         try:
-            experience = storable(numbers.numbered(build()))
-        except RowError as error:
+            experience = numbers.numbered(build())
+            encoder.encode(experience)  # what a store would refuse is no experience
+        except (RowError, StoreError) as error:
             imported.rejected.append(Rejected(where, str(error)))
             continue
         imported.experiences.append(experience)

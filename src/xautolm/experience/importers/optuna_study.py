@@ -53,13 +53,12 @@ class Study:
 
     Attributes:
         scores: name of each objective's score.
-        numbers: numeric user attributes.
     """
 
     name: str
     kind: str
     scores: tuple[str, ...]
-    numbers: Mapping[str, float]
+    profile: Profile
 
 
 def read(source: str, name: str | None = None) -> Imported:
@@ -89,12 +88,13 @@ def read(source: str, name: str | None = None) -> Imported:
 def _facts(storage: RDBStorage, study_id: int, name: str) -> Study:
     attributes = storage.get_study_user_attrs(study_id)
     named = storage.get_study_system_attrs(study_id).get(_METRIC_NAMES)
-    kind = attributes.get("kind")
+    stated = attributes.get("kind")
+    kind = stated if isinstance(stated, str) and is_plain_name(stated) else CLASSIFICATION
     return Study(
         name=name,
-        kind=kind if isinstance(kind, str) and is_plain_name(kind) else CLASSIFICATION,
+        kind=kind,
         scores=_score_names(storage.get_study_directions(study_id), named),
-        numbers={key: float(value) for key, value in attributes.items() if _is_finite(value)},
+        profile=_profile(kind, {key: float(value) for key, value in attributes.items() if _is_finite(value)}),
     )
 
 
@@ -127,7 +127,7 @@ def _experience_of(trial: FrozenTrial | RowError, study: Study) -> Experience:
         dataset_id=dataset_id,
         fingerprint=fingerprint("optuna", dataset_id),
         sketch=(),
-        profile=_profile(study),
+        profile=study.profile,
         result=_result(trial, study, finished_at),
         space_version="optuna",
         versions={},
@@ -170,7 +170,7 @@ def _pipeline(params: Mapping[str, object]) -> Pipeline:
     >>> _pipeline({"method": "lora", "lora.model": "gpt2", "lora.lora_r": 8, "epochs": 2}).to_dict()
     {'model': 'gpt2', 'method': 'lora', 'lora_r': 8, 'epochs': 2}
     """
-    left = dict(params)
+    left = {str(name): value for name, value in params.items()}  # a damaged storage may hold other names
     method = _taken(left, ("method",))
     model = _taken(left, (f"{method}.model", "model", "model_name"))
     names = {name: name.removeprefix(f"{method}.") if method else name for name in left}
@@ -196,18 +196,19 @@ def _scores(trial: FrozenTrial, study: Study) -> dict[str, float]:
 
 def _curve(reported: Mapping[int, float], duration_s: float | None) -> tuple[tuple[int, float, float], ...]:
     """Reported values; Optuna does not keep when they came, so they are taken as evenly spread over the trial."""
-    steps = [step for step in sorted(reported) if _is_finite(reported[step])][:_MAX_CURVE_POINTS]
     if duration_s is None:
         return ()
+    usable = (step for step, value in reported.items() if type(step) is int and 0 <= step < 2**53 and _is_finite(value))
+    steps = sorted(usable)[:_MAX_CURVE_POINTS]
     return tuple((step, duration_s * (i + 1) / len(steps), float(reported[step])) for i, step in enumerate(steps))
 
 
-def _profile(study: Study) -> Profile:
+def _profile(kind: str, numbers: Mapping[str, float]) -> Profile:
     """Features that the study's numeric attributes name; an empty profile is comparable with none."""
-    is_answering = study.kind == QUESTION_ANSWERING
+    is_answering = kind == QUESTION_ANSWERING
     names = GENERATION_FEATURES if is_answering else CLASSIFICATION_FEATURES
-    task = {name: study.numbers[name] for name in names if name in study.numbers}
-    system = {name: study.numbers[name] for name in SYSTEM_FEATURES if name in study.numbers}
+    task = {name: numbers[name] for name in names if name in numbers}
+    system = {name: numbers[name] for name in SYSTEM_FEATURES if name in numbers}
     schema = "generation/1" if is_answering else "classification/1"
     return Profile(schema if task else UNKNOWN, task, "system/1" if system else UNKNOWN, system)
 

@@ -197,7 +197,7 @@ def _metrics(stored: JsonObject) -> dict[str, float]:
     values: dict[str, object] = {}
     for metric in listed:
         name = metric.get("name") if isinstance(metric, dict) else None
-        if not isinstance(name, str) or not name.isidentifier() or len(name) > 100 or name in values:
+        if not isinstance(name, str) or name in values:
             raise RowError(f"each of `metrics` must have a name of its own, got {shown(metric)}")
         values[name] = metric.get("value")
     return metrics_of(values)
