@@ -29,6 +29,7 @@ from xautolm.metafeatures.machine import machine_facts
 from xautolm.preparation import library_versions
 from xautolm.prior.evidence import nearest
 from xautolm.prior.reference import ReferenceOptions, build_reference_prior
+from xautolm.prior.similarity import distances
 
 KIND = "text-classification"
 
@@ -40,17 +41,19 @@ class Sizes:
     Attributes:
         small: experiences of a store that is loaded whole.
         large: experiences of a store of which a prior reads the nearest.
+        n_profiles: tasks whose distances are measured.
         n_processes: writers at the same time.
         n_trials: trials that each of them writes, one at a time.
     """
 
     small: int = 10_000
     large: int = 100_000
+    n_profiles: int = 5_000
     n_processes: int = 8
     n_trials: int = 500
 
 
-QUICK = Sizes(small=1_000, large=5_000, n_processes=4, n_trials=25)
+QUICK = Sizes(small=1_000, large=5_000, n_profiles=500, n_processes=4, n_trials=25)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,19 @@ def prior(sizes: Sizes, folder: Path) -> list[Figure]:
     ]
 
 
+def distance(sizes: Sizes, folder: Path) -> list[Figure]:
+    """Measuring how far the profiles of a store are from one of them."""
+    figures = []
+    made = make_experiences(sizes.n_profiles, recorded_space(), n_tasks=sizes.n_profiles, n_trials=1)
+    profiles = [experience.profile for experience in made]
+    for n in sorted({min(100, sizes.n_profiles), sizes.n_profiles}):
+        distances(profiles[0], profiles[:2])  # what is imported at the first call
+        with _timed() as spent:
+            distances(profiles[0], profiles[:n])
+        figures.append(Figure(f"distances to {n:,} profiles", 1000 * spent[0], "ms"))
+    return figures
+
+
 def writers_sqlite(sizes: Sizes, folder: Path) -> list[Figure]:
     """Processes that write to one SQLite file at the same time."""
     return _write_together("SQLite", f"sqlite:///{folder / 'shared.db'}", sizes)
@@ -133,6 +149,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "ingest": ingest,
     "load": load,
     "prior": prior,
+    "distance": distance,
     "writers-sqlite": writers_sqlite,
     "writers-postgresql": writers_postgresql,
 }

@@ -100,7 +100,8 @@ def test_commands_in_the_pages_are_ones_that_exist(page: Path) -> None:
             elif program == "make":
                 assert set(arguments) <= targets, command
             elif program.rpartition("/")[2] == "python":
-                assert (ROOT / arguments[0]).is_file(), command
+                module = arguments[1].replace(".", "/") + ".py" if arguments[0] == "-m" else arguments[0]
+                assert (ROOT / module).is_file(), command
             else:
                 assert program in OTHER_PROGRAMS, f"{command}: teach the test what this is"
 

@@ -24,8 +24,9 @@ from xautolm.records import Cost, Experience, Profile, TrialError, TrialResult
 
 @pytest.fixture
 def settings(tiny_bert: Path, opinions: Path) -> Settings:
-    models = {"models": (str(tiny_bert),), "methods": ("head", "full")}
-    return make_settings({"data": str(opinions), **models, "semantic": False})
+    """Without embeddings, so that no worker is needed."""
+    fields = {"models": (str(tiny_bert),), "methods": ("head", "full"), "threads": 1, "semantic": False}
+    return make_settings({"data": str(opinions), **fields})
 
 
 @pytest.fixture
@@ -157,6 +158,41 @@ def test_a_database_that_is_no_store_is_refused(settings: Settings, tmp_path: Pa
     assert path.read_text() == "not a database"
 
 
+QUESTIONS = [
+    {"context": f"River {i} flows through town {i % 7} to the sea.", "question": f"Where does river {i} flow?",
+     "answers": {"text": ["to the sea"], "answer_start": [len(f"River {i} flows through town {i % 7} ")]}}
+    for i in range(80)
+]  # fmt: skip
+
+
+def test_question_answering_has_a_profile_and_near_tasks_but_no_prior(
+    settings: Settings, fill: Callable[..., None], tmp_path: Path
+) -> None:
+    fill("labelled")
+    fill("asked", kind="question-answering", profile=Profile("generation/1", {"n_train": 60.0}, "system/1", {}))
+    path = tmp_path / "rivers.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in QUESTIONS))
+    explanation = explain(settings.model_copy(update={"data": str(path)}))
+    assert explanation.kind == "question-answering"
+    assert explanation.profile.schema == "generation/1"
+    assert "mean_target_chars" in explanation.profile.task
+    assert {task.dataset_id for task in explanation.near} == {"labelled", "asked"}
+    assert explanation.near[0].dataset_id == "asked", "another kind of task is farther"
+    assert (explanation.prior_kind, explanation.decisions) == (None, ())
+    assert "is not there yet" in explanation.notes[0]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_with_embeddings_the_meaning_counts(settings: Settings, fill: Callable[..., None]) -> None:
+    fill("near")
+    explanation = explain(settings.model_copy(update={"semantic": True}))
+    assert explanation.profile.semantic is not None
+    assert len(explanation.profile.semantic) == 384
+    assert "semantic" not in explanation.near[0].groups, "the past task has no embedding"
+    json.dumps(explanation.to_dict(), allow_nan=False)
+
+
 def run_cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *args: object) -> tuple[int, str, str]:
     from xautolm import cli
 
@@ -177,7 +213,7 @@ def test_command_prints_text_json_and_a_page_and_writes_only_that(
     (tmp_path / "cwd").mkdir()
     monkeypatch.chdir(tmp_path / "cwd")
     options = (settings.data, "--target", "label", "--models", *(settings.models or ()), "--methods", "head,full")
-    options = (*options, "--no-semantic")
+    options += ("--no-semantic",)
     code, out, err = run_cli(monkeypatch, capsys, *options)
     assert (code, err) == (0, "")
     assert "1 past task with 40 experiences" in out

@@ -106,6 +106,13 @@ def test_cold_and_warm_prior_in_words(summary):
     assert prior.decisions == (), "the run folder does not hold the model"
 
 
+def test_profile_is_listed_by_feature_without_its_embedding(summary):
+    profile = {"schema": "classification/2", "task": {"n_train": 80.0}, "system_schema": "system/2"}
+    profile |= {"system": {"ram_gib": 8.0}, "semantic": [0.1] * 384}
+    data = summary(extras={"data": TYPICAL_EXTRAS["data"] | {"profile": profile}}).data
+    assert data.profile == (("n_train", "80"), ("ram_gib", "8"))
+
+
 def test_warm_run_tells_the_parts_of_distances_and_what_the_prior_changed(summary):
     prior = summary(extras=warm_extras()).prior
     assert prior.neighbours[0].parts == (0.4, None, 0.1)

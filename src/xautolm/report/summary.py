@@ -211,14 +211,15 @@ def _test(test: Any, metric: str) -> tuple[tuple[str, float], ...]:
 
 def _data(data: Mapping[str, Any], run: Mapping[str, Any]) -> DataFacts:
     labels = sorted(_counts(data.get("labels")), key=lambda item: -item[1])
-    profile = tuple((clean(k, 60), _value(v)) for k, v in _mapping(data.get("profile")).items())
+    profile = _mapping(data.get("profile"))
+    features = {**_mapping(profile.get("task")), **_mapping(profile.get("system"))} or profile
     return DataFacts(
         dataset_id=clean(data.get("dataset_id") or run.get("dataset_id") or "", 120),
         rows=_counts(data.get("rows")),
         labels=tuple(labels),
         length_tokens=_counts(data.get("length_tokens")),
         warnings=_sentences(data.get("warnings")),
-        profile=profile,
+        profile=tuple((clean(name, 60), _value(value)) for name, value in features.items()),
     )
 
 
