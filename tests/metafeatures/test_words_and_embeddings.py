@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from xautolm.metafeatures import tokens
+from xautolm.metafeatures import landmarks, tokens
+from xautolm.metafeatures.landmarks import linear_landmark
 from xautolm.metafeatures.semantic import mean_cosine, mean_embedding, neighbour_landmark
+from xautolm.metafeatures.text import cut_evenly
 from xautolm.metafeatures.tokens import token_features
 from xautolm.metafeatures.words import RATIO_WORDS, character_features, duplicate_share, pair_features, word_features
 from xautolm.space.catalogue import embedded_folder
@@ -59,6 +61,38 @@ def test_the_total_is_scaled_up_from_a_sample(monkeypatch: pytest.MonkeyPatch) -
     found = token_features(["hello world"] * 400, TOKENIZER)
 
     assert found["tokens_total"] == 800.0
+
+
+def test_of_long_documents_as_many_are_tokenised_as_the_limit_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokens, "SAMPLE_CHARS", 1_000)
+
+    found = token_features(["hello world " * 10, "hello " * 20] * 50, TOKENIZER)
+
+    assert found["tokens_total"] == 2_000.0
+    assert found["tokens_max"] == 20.0
+    assert token_features(["hello " * 1_000], TOKENIZER)["tokens_total"] == 1_000.0  # one row at least
+
+
+def test_landmarks_read_the_beginning_of_long_documents(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [f"{'plain ' * 50}{'good' if row % 2 else 'awful'}" for row in range(40)]
+    labels = [row % 2 for row in range(40)]
+    seen = linear_landmark(texts, labels)
+    monkeypatch.setattr(landmarks, "MAX_CHARS", 40 * 200)
+
+    assert (seen, linear_landmark(texts, labels, exact=True)) == (1.0, 1.0)
+    assert linear_landmark(texts, labels) < 0.8
+
+
+@settings(deadline=None)
+@given(st.lists(st.text(max_size=30), max_size=8), st.integers(0, 100))
+def test_only_the_longest_texts_are_cut_and_all_to_one_length(texts: list[str], n_chars: int) -> None:
+    cut = cut_evenly(texts, n_chars)
+
+    level = max(map(len, cut), default=0)
+    assert sum(map(len, cut)) <= n_chars
+    assert cut == [text[:level] for text in texts]
+    if cut != texts:
+        assert sum(min(len(text), level + 1) for text in texts) > n_chars
 
 
 numbers = st.floats(-(2.0**100), 2.0**100, width=32)

@@ -62,7 +62,8 @@ def profile_task(
         embeddings: of a sample of the training rows; without them the features that need them are 0.
         tokenizer_file: `tokenizer.json` of the embedded encoder; None = where it is installed.
         exact: compute landmarks and ROUGE-L on all rows, as published, instead of on seeded samples. Lengths in tokens
-            come from at most 20,000 rows in any case; the other features always see every row.
+            come from at most 20,000 rows and 10 million characters in any case, and ROUGE-L from the first 2,000 words
+            of a text; the other features always see everything.
 
     Returns:
         The published names first, in the published order, then the others; finite values.

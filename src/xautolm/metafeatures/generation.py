@@ -1,33 +1,44 @@
-"""Features of tasks with answers: the eleven published ones (`method.md` section 4), and those of questions.
+"""The eleven published features of tasks with answers (`method.md` section 4), joined with those of questions.
 
 What the published description leaves open is decided here: a prompt is the context and the question, a target the main
-answer; words are runs of letters, lower-cased, without scikit-learn's English stop words (the published code takes
-NLTK's list, which must be downloaded); deviations are those of the population.
+answer; stop words are scikit-learn's (the published code takes NLTK's, which must be downloaded); deviations are those
+of the population; a row whose target has no words counts as having nothing new; ROUGE-L reads the first 2,000 words.
 """
 
 from __future__ import annotations
 
-import math
 import random
-import re
+import string
+import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from xautolm.metafeatures.prompts import prompts, targets
+from xautolm.metafeatures.questions import question_features
+from xautolm.metafeatures.rouge import rouge_l
 from xautolm.metafeatures.semantic import TaskEmbeddings, mean_cosine
 from xautolm.metafeatures.text import text_features
-from xautolm.metafeatures.tokens import token_features
-from xautolm.records import Answer, Split, Task
+from xautolm.records import Task
 
 SEED = 42
-#: Rows that ROUGE-L is measured on, unless the published form is asked for: it is quadratic in the length.
-ROUGE_ROWS = 500
-#: Words of a prompt that ROUGE-L reads.
-ROUGE_WORDS = 2_000
+#: Rows that ROUGE-L is measured on, unless the published form is asked for.
+ROUGE_ROWS = 4_000
 
-_WORD = re.compile(r"[^\W\d_]+")
+
+class _Punctuation(dict[int, str | None]):
+    """Translation table that removes ASCII punctuation and puts a space for any other."""
+
+    def __missing__(self, code: int) -> str | None:
+        character = chr(code)
+        if character in string.punctuation:
+            self[code] = None
+        else:
+            self[code] = " " if unicodedata.category(character).startswith("P") else character
+        return self[code]
+
+
+_PUNCTUATION = _Punctuation()
 
 
 def generation_features(
@@ -39,7 +50,7 @@ def generation_features(
         task: with answers.
         tokenizer_file: `tokenizer.json` of the embedded encoder.
         embeddings: of a sample of the rows; None = the similarity of prompts and targets is 0.
-        exact: ROUGE-L on all rows, as published, instead of on a seeded sample of 500.
+        exact: ROUGE-L on all rows, as published, instead of on a seeded sample of 4,000.
 
     Returns:
         Name -> finite value.
@@ -47,9 +58,9 @@ def generation_features(
     asked, given = prompts(task.train), targets(task.train)
     published = _published(asked, given) | {
         "embedding_similarity": embedding_similarity(embeddings),
-        "rouge_l": _rouge_l(asked, given, exact=exact),
+        "rouge_l": _rouge(asked, given, exact=exact),
     }
-    return published | _question_features(task, tokenizer_file)
+    return published | question_features(task, tokenizer_file)
 
 
 def embedding_similarity(embeddings: TaskEmbeddings | None) -> float:
@@ -64,15 +75,13 @@ def _published(asked: Sequence[str], given: Sequence[str]) -> dict[str, float]:
     prompt_words, target_words = set[str](), set[str]()
     n_prompt = n_target = 0
     ratio = novelty = 0.0
-    n_with_words = 0
     for a, b in zip(asked, given, strict=True):
-        words_a, words_b = _content_words(a), _content_words(b)
+        words_a, words_b = content_words(a), content_words(b)
         prompt_words.update(words_a)
         target_words.update(words_b)
         n_prompt, n_target = n_prompt + len(words_a), n_target + len(words_b)
         ratio += len(b) / len(a) if a else 0.0
         if words_b:
-            n_with_words += 1
             known = set(words_a)
             novelty += sum(word not in known for word in words_b) / len(words_b)
     n_rows = max(len(asked), 1)
@@ -85,7 +94,7 @@ def _published(asked: Sequence[str], given: Sequence[str]) -> dict[str, float]:
         "std_target_chars": target["std_chars"],
         "target_ttr": len(target_words) / n_target if n_target else 0.0,
         "length_ratio": ratio / n_rows,
-        "vocabulary_novelty": novelty / n_with_words if n_with_words else 0.0,
+        "vocabulary_novelty": novelty / n_rows,
     }
 
 
@@ -96,65 +105,22 @@ def _stop_words() -> frozenset[str]:
     return frozenset(ENGLISH_STOP_WORDS)
 
 
-def _content_words(text: str) -> list[str]:
+def content_words(text: str) -> list[str]:
+    """Lower-cased words of letters only, without punctuation and English stop words.
+
+    Splitting at spaces after ASCII punctuation is gone and other punctuation is a space gave the very features that
+    NLTK's word tokenizer gives on SQuAD and DROP, in a thirteenth of the time.
+
+    >>> content_words("In the 1990s a well-known “Anna” wasn't there")
+    ['wellknown', 'anna', 'wasnt']
+    """
     stop_words = _stop_words()
-    return [word for word in _WORD.findall(text.lower()) if word not in stop_words]
+    words = text.lower().translate(_PUNCTUATION).split()
+    return [word for word in words if word.isalpha() and word not in stop_words]
 
 
-def _rouge_l(asked: Sequence[str], given: Sequence[str], *, exact: bool) -> float:
-    """Mean stemmed ROUGE-L F1 of target against prompt (Lin 2004), by the `rouge-score` package."""
+def _rouge(asked: Sequence[str], given: Sequence[str], *, exact: bool) -> float:
     rows = list(range(len(asked)))
     if not exact and len(rows) > ROUGE_ROWS:
         rows = sorted(random.Random(SEED).sample(rows, ROUGE_ROWS))
-    if not rows:
-        return 0.0
-    scorer = _rouge_scorer()
-    # The stemmer reads word by word, so cutting at a space changes no word.
-    cut = (" ".join(asked[row].split()[:ROUGE_WORDS]) for row in rows)
-    scores = [scorer.score(given[row], prompt)["rougeL"].fmeasure for row, prompt in zip(rows, cut, strict=True)]
-    return math.fsum(scores) / len(scores)
-
-
-@lru_cache(maxsize=1)
-def _rouge_scorer() -> Any:
-    from rouge_score.rouge_scorer import RougeScorer
-
-    return RougeScorer(["rougeL"], use_stemmer=True)
-
-
-def _question_features(task: Task, tokenizer_file: Path) -> dict[str, float]:
-    """What an answer is and where it stands, and how long contexts and questions are in tokens."""
-    split = task.train
-    contexts = split.pairs or ()
-    answers = split.answers or ()
-    main = [found[0] for found in answers if found]
-    words = sorted(len(answer.text.split()) for answer in main) or [0]
-    places = [
-        answer.start / max(len(context) - len(answer.text), 1)
-        for context, found in zip(contexts, answers, strict=True)
-        for answer in found[:1]
-        if answer.start is not None
-    ]
-    n_rows = max(split.n_rows, 1)
-    return {
-        "n_validation": float(task.validation.n_rows),
-        "mean_answer_words": math.fsum(words) / len(words),
-        "p90_answer_words": float(words[int(0.9 * (len(words) - 1))]),
-        "answer_position": math.fsum(places) / len(places) if places else 0.0,
-        "span_share": _span_share(split, main),
-        "unanswerable_share": sum(not found for found in answers) / n_rows,
-        "mean_references": sum(len(found) for found in answers) / n_rows,
-        "context_share": len(set(contexts)) / n_rows,
-        **token_features(list(contexts), tokenizer_file, prefix="context_tokens"),
-        **token_features(list(split.texts), tokenizer_file, prefix="question_tokens"),
-    }
-
-
-def _span_share(split: Split, main: Sequence[Answer]) -> float:
-    """Share of the answered questions whose main answer stands in the context word for word."""
-    if not main:
-        return 0.0
-    found = 0
-    for context, answers in zip(split.pairs or (), split.answers or (), strict=True):
-        found += bool(answers) and (answers[0].start is not None or answers[0].text in context)
-    return found / len(main)
+    return rouge_l([given[row] for row in rows], [asked[row] for row in rows])

@@ -19,6 +19,23 @@ def documents(split: Split) -> list[str]:
     return [f"{text} {pair}" for text, pair in zip(split.texts, split.pairs, strict=True)]
 
 
+def cut_evenly(texts: Sequence[str], n_chars: int) -> list[str]:
+    """Cut the longest texts to one length, such that all together have at most `n_chars` characters.
+
+    >>> cut_evenly(["abcdef", "abcd", "a"], 7)
+    ['abc', 'abc', 'a']
+    >>> cut_evenly(["ab", "c"], 7)
+    ['ab', 'c']
+    """
+    left = n_chars
+    for n_seen, length in enumerate(sorted(map(len, texts))):
+        level = left // (len(texts) - n_seen)
+        if length > level:
+            return [text[:level] for text in texts]
+        left -= length
+    return list(texts)
+
+
 def text_features(texts: Sequence[str]) -> dict[str, float]:
     """Number of rows; mean, standard deviation and coefficient of variation of their length in characters.
 
