@@ -16,7 +16,7 @@ from benchmarks.recorded import TABLE
 from benchmarks.recording.card import task_figures, write_card
 from benchmarks.recording.ledger import read_rows
 from benchmarks.recording.limits import Choice
-from benchmarks.recording.pilot import TIME_LIMIT_S, pilot_task
+from benchmarks.recording.pilot import TIME_LIMIT_S, pilot_task, refresh_profile
 from benchmarks.recording.session import Draw, Session, accepted_limits, deadline, open_session, record_task
 from benchmarks.recording.space import draw_pipeline
 from benchmarks.recording.subsets import DEFAULT_DATA, N_TRAIN, N_VALIDATION, SOURCES, SubsetSize, has_data
@@ -63,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         "--data-dir", type=Path, default=DEFAULT_DATA, help="one folder per task (default: %(default)s)"
     )
     parser.add_argument("--table", type=Path, default=TABLE, help="folder of the table (default: %(default)s)")
+    parser.add_argument("--profiles", action="store_true", help="only compute the meta-features of the tasks anew")
     parser.add_argument("--card", action="store_true", help="only write the data card anew")
     parser.add_argument("--json", type=Path, help="also write the summary to this file")
     return parser
@@ -111,6 +112,10 @@ def _names(options: argparse.Namespace) -> list[str]:
 
 
 def _record(session: Session, options: argparse.Namespace, names: Sequence[str]) -> None:
+    if options.profiles:
+        for name in names:
+            print(f"{name}: {'profile written' if refresh_profile(session, name) else 'not recorded, left alone'}")
+        return
     if not options.pilot:
         for name in names:  # before hours are spent on the first one
             accepted_limits(session, name)

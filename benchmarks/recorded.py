@@ -16,10 +16,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from xautolm.errors import UsageError
-from xautolm.metafeatures import SYSTEM_SCHEMA
 from xautolm.records import Cost, Experience, Pipeline, Profile, TrialError, TrialResult, canonical_json
 
 TABLE = Path(__file__).parent / "table"
+#: Version of the system features that the rows hold.
+RECORDED_SYSTEM_SCHEMA = "system/1"
 
 #: Name -> Arrow type of every column, in order. `params`, `curve`, `versions`, `system` and `machine` are JSON.
 COLUMNS: Mapping[str, pa.DataType] = {
@@ -195,7 +196,13 @@ def _experience(row: Mapping[str, Any], task: Mapping[str, Any]) -> Experience:
         dataset_id=row["task"],
         fingerprint=row["fingerprint"],
         sketch=tuple(task["sketch"]),
-        profile=Profile(task["schema"], task["features"], SYSTEM_SCHEMA, system),
+        profile=Profile(
+            task["schema"],
+            task["features"],
+            RECORDED_SYSTEM_SCHEMA,
+            system,
+            tuple(task["semantic"]) if task.get("semantic") else None,
+        ),
         result=result_of(row),
         space_version=row["space_version"],
         versions=json.loads(row["versions"]),

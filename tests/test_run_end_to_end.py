@@ -5,6 +5,7 @@ import json
 import shutil
 import signal
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pandas as pd
@@ -18,11 +19,13 @@ from xautolm.config import make_settings
 from xautolm.errors import RunError, RunFolderError
 from xautolm.experience.from_run import experiences_of_run
 from xautolm.experience.journal import read_journal
+from xautolm.experience.run_folder import RunFolder
 from xautolm.experience.store import ExperienceStore
-from xautolm.records import Pipeline, Prior
+from xautolm.preparation import read_decisions
+from xautolm.records import Pipeline
 from xautolm.search.loop import asked_for, replay
-from xautolm.search.plan import FitCheck, Plan
-from xautolm.search.proposals import Proposer
+from xautolm.search.plan import Plan
+from xautolm.search.ranking import Ranking
 from xautolm.search.samplers import make_search
 
 # A run starts a worker (4-7 s, more on a busy machine); trials take a fraction of a second.
@@ -177,10 +180,10 @@ def repeated(first, tmp_path_factory, store):
 def asker_of(folder, seed):
     """The search of a run, rebuilt from its folder."""
     settings = settings_of(folder)
-    plan = Plan.from_dict(read_json(folder / "space.json"))
-    prior = Prior.from_dict(read_json(folder / "prior.json"))
-    proposer = Proposer(plan.space, prior, settings.parsed_objectives, seed, FitCheck(plan), defaults=plan.defaults)
-    return make_search(settings.sampler, proposer, seed=seed)
+    with closing(RunFolder.open(folder)) as opened:
+        plan, prior, profile = read_decisions(opened)
+    ranking = Ranking(plan, prior, profile, settings.parsed_objectives, seed=seed)
+    return make_search(settings.sampler, ranking, seed=seed)
 
 
 @pytest.mark.parametrize("run", ["cold", "warm"])
@@ -197,7 +200,11 @@ def test_replaying_the_journal_proposes_the_identical_sequence(run, first, reque
 
 
 def test_a_second_run_is_warm(repeated, first):
-    assert read_json(repeated / "run.json")["prior"]["n_experiences"] > 0
+    prior = read_json(repeated / "run.json")["prior"]
+    assert prior["kind"] == "learned"
+    assert prior["n_experiences"] > 0
+    assert 0 <= prior["weight"] <= 1
+    assert prior["agreement"] is None or -1 <= prior["agreement"] <= 1
     assert read_json(repeated / "prior.json")["neighbours"][0]["dataset_id"] == "opinions"
     assert read_json(repeated / "run.json")["run_id"] != read_json(first[0] / "run.json")["run_id"]
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.recorded import Row, result_of
 from benchmarks.recording.ledger import Ledger, read_rows
-from benchmarks.recording.limits import Choice, choose_limits, save_entry
+from benchmarks.recording.limits import Choice, choose_limits, read_limits, save_entry
 from benchmarks.recording.provenance import row_facts
 from benchmarks.recording.session import Session, evaluate, keeper, make_trials, scratch_folder
 from benchmarks.recording.subsets import SUBSET_SEED, SubsetSize, load_subset
@@ -23,6 +23,7 @@ from xautolm.metafeatures import build_profile
 from xautolm.metafeatures.machine import available_memory_mib, system_features
 from xautolm.preparation import task_size
 from xautolm.records import Pipeline, Task, TrialResult
+from xautolm.space.catalogue import embedded_folder
 from xautolm.space.feasibility import DEFAULT_SPEED, Limits, TaskSize, estimate
 
 N_DRAWS = 30
@@ -165,8 +166,31 @@ def task_entry(task: Task) -> dict[str, Any]:
         "schema": profile.schema,
         "features": dict(profile.task),
         "class_counts": counts.tolist(),
+        "token_quantiles": list(task_size(task, token_lengths(embedded_folder(), task.train).tolist()).token_quantiles),
         "sketch": list(task.sketch),
     }
+
+
+def refresh_profile(session: Session, name: str) -> bool:
+    """Write the meta-features of a recorded task anew, as this version computes them; the subset must be the same.
+
+    Returns:
+        Whether it was done: False for a task without an accepted pilot.
+
+    Raises:
+        UsageError: the data are not those of the recording any more.
+    """
+    entry = read_limits(session.table).get(name)
+    if entry is None or not entry["accepted"]:
+        return False
+    task = load_subset(session.data, name, SubsetSize(entry["n_train"], entry["n_validation"]))
+    if task.fingerprint != entry["fingerprint"]:
+        raise UsageError(
+            f"expected the recorded rows of {name!r} in `{session.data / name}`, found others; give the folder that "
+            "the task was recorded from with `--data-dir`"
+        )
+    save_entry(session.table, "tasks.json", name, task_entry(task))
+    return True
 
 
 def _forget_other_conditions(pilot: _Pilot) -> None:

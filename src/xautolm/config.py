@@ -58,7 +58,8 @@ class Settings(BaseModel):
         models: names, folders or hub ids; None = the embedded encoder at three depths.
         exclude_models: names to leave out.
         methods: fine-tuning methods; None = all.
-        prior: `reference` = the published warm start, `none` = cold.
+        prior: `learned` = predictors of success, cost and quality, `reference` = the published warm start, `knn` = the
+            nearest tasks only, `none` = cold.
         sampler: `experience` or `optuna:NAME`.
         store: URL of the experience store; None = `XAUTOLM_STORE` or the user's data folder.
         starter: whether experiences that ship with the package count.
@@ -92,7 +93,7 @@ class Settings(BaseModel):
     models: tuple[str, ...] | None = None
     exclude_models: tuple[str, ...] = ()
     methods: tuple[str, ...] | None = None
-    prior: Literal["reference", "none"] = "reference"
+    prior: Literal["learned", "reference", "knn", "none"] = "learned"
     sampler: str = "experience"
     store: str | None = None
     starter: bool = True

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
@@ -54,7 +55,8 @@ def non_dominated_sort(points: Points) -> list[list[int]]:
         points: (n_points, n_objectives), to be minimised.
 
     Returns:
-        Indices of each front, ascending inside a front. Time and memory O(n_points^2 n_objectives).
+        Indices of each front, ascending inside a front. O(n log n) for two objectives, else time and memory
+        O(n_points^2 n_objectives).
 
     >>> non_dominated_sort([(1, 4), (2, 2), (3, 3), (4, 1), (4, 4)])
     [[0, 1, 3], [2], [4]]
@@ -62,6 +64,8 @@ def non_dominated_sort(points: Points) -> list[list[int]]:
     array = _as_points(points)
     if len(array) == 0:
         return []
+    if array.shape[1] == 2:
+        return _sort_pairs(array)
     no_worse = np.ones((len(array), len(array)), dtype=bool)
     better = np.zeros_like(no_worse)
     for column in array.T:
@@ -76,6 +80,24 @@ def non_dominated_sort(points: Points) -> list[list[int]]:
         n_dominators = n_dominators - dominance[current].sum(axis=0)
         n_dominators[current] = -1
     return fronts
+
+
+def _sort_pairs(points: npt.NDArray[np.float64]) -> list[list[int]]:
+    """Fronts of two objectives by one sweep (Jensen 2003).
+
+    In the order of the first objective, a point belongs to the first front whose lowest point does not dominate it.
+    """
+    fronts: list[list[int]] = []
+    lowest: list[tuple[float, float]] = []  # (second, first) objective of the lowest point of each front, rising
+    for i in np.lexsort((points[:, 1], points[:, 0])).tolist():
+        x, y = float(points[i, 0]), float(points[i, 1])
+        place = bisect_left(lowest, (y, x))
+        if place == len(fronts):
+            fronts.append([])
+            lowest.append((y, x))
+        fronts[place].append(i)
+        lowest[place] = min(lowest[place], (y, x))
+    return [sorted(front) for front in fronts]
 
 
 def crowding_distance(points: Points) -> npt.NDArray[np.float64]:

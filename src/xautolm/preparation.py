@@ -28,12 +28,20 @@ from xautolm.export import ExportContext
 from xautolm.metafeatures.gpus import visible_gpus
 from xautolm.metafeatures.machine import available_memory_mib, machine_facts, usable_cores
 from xautolm.methods.method import Facts
-from xautolm.prior.evidence import nearest
+from xautolm.pareto import COSTS
+from xautolm.prior.anatomy import ModelBook
+from xautolm.prior.evidence import Rated, nearest
+from xautolm.prior.knn import build_knn_prior
+from xautolm.prior.learned import learn
+from xautolm.prior.lessons import Lessons
+from xautolm.prior.physics import Physicist
 from xautolm.prior.reference import ReferenceOptions, build_reference_prior, cold_prior
+from xautolm.prior.similarity import DistanceOptions
 from xautolm.quantities import parse_size
 from xautolm.recording import Observer
-from xautolm.records import Experience, Gains, ModelSpec, Prior, Profile, Task, TrialResult
+from xautolm.records import Experience, Gains, ModelSpec, Objective, Prior, Profile, Task, TrialResult
 from xautolm.search.plan import FitCheck, Plan
+from xautolm.search.ranking import Ranking
 from xautolm.search.samplers import check_sampler
 from xautolm.search.stopping import gains_of
 from xautolm.space.build import adapt_default, build_space, length_choices
@@ -60,6 +68,19 @@ class Prepared:
     plan: Plan
     prior: Prior
     run_id: str
+
+    @property
+    def ranking(self) -> Ranking:
+        """The search of the run."""
+        settings = self.settings
+        return Ranking(
+            self.plan,
+            self.prior,
+            self.profile,
+            settings.parsed_objectives,
+            constraints=settings.parsed_constraints,
+            seed=settings.seed,
+        )
 
     @property
     def export_context(self) -> ExportContext:
@@ -256,17 +277,30 @@ def make_prior(settings: Settings, space: Space, store: ExperienceStore | None, 
     if settings.prior == "none" or store is None:
         return cold_prior()
     options = ReferenceOptions()
+    distance = options.distance if settings.prior == "reference" else DistanceOptions()
     rated = nearest(
         store,
         task.kind,
         profile,
         task.fingerprint,
         task.sketch,
-        options=options.distance,
+        options=distance,
         exclude_datasets=settings.exclude_dataset,
     )
-    prior = build_reference_prior(space, rated, options)
+    prior = build_knn_prior(space, rated, profile) if settings.prior == "knn" else build_reference_prior(space, rated)
+    if settings.prior == "learned" and rated:
+        prior = with_predictors(prior, space, rated, settings.parsed_objectives)
     return replace(prior, gains=past_gains([item.experience for item in rated]))
+
+
+def with_predictors(prior: Prior, space: Space, rated: Sequence[Rated], objectives: Sequence[Objective]) -> Prior:
+    """The prior with predictors of success, cost and quality, learned from past trials."""
+    score = next((objective for objective in objectives if objective.name not in COSTS), Objective("f1", "maximize"))
+    predictors = learn(Lessons.of(rated, Physicist(ModelBook(space.models.values())), score))
+    n_experiences = max(prior.n_experiences, predictors.n_lessons)
+    if n_experiences == 0:
+        return prior
+    return replace(prior, kind="learned", n_experiences=n_experiences, weight=1.0, learned=predictors.to_dict())
 
 
 def past_gains(experiences: Sequence[Experience]) -> tuple[Gains, ...]:
@@ -342,6 +376,16 @@ def read_preparation(folder: RunFolder, settings: Settings, task: Task, run_id: 
     Raises:
         RunFolderError: a file is missing or damaged.
     """
+    plan, prior, profile = read_decisions(folder)
+    return Prepared(settings, task, profile, plan, prior, run_id)
+
+
+def read_decisions(folder: RunFolder) -> tuple[Plan, Prior, Profile]:
+    """Plan, prior and profile of a run from its folder: all that its proposals rest on, besides settings and results.
+
+    Raises:
+        RunFolderError: a file is missing or damaged.
+    """
     saved = folder.read_json("data.json")["profile"]
     profile = Profile(
         schema=saved["schema"],
@@ -352,13 +396,17 @@ def read_preparation(folder: RunFolder, settings: Settings, task: Task, run_id: 
         system_name=saved.get("system_name", ""),
     )
     plan, prior = Plan.from_dict(folder.read_json("space.json")), Prior.from_dict(folder.read_json("prior.json"))
-    return Prepared(settings, task, profile, plan, prior, run_id)
+    if prior.kind == "learned":
+        prior = replace(prior, learned=folder.read_json("predictors.json"))
+    return plan, prior, profile
 
 
 def write_preparation(folder: RunFolder, prepared: Prepared, summary: DataSummary) -> None:
     """Write what the run rests on: `prior.json`, `data.json`, `space.json`."""
     task, profile = prepared.task, prepared.profile
     folder.write_json("prior.json", prepared.prior.to_dict())
+    if prepared.prior.learned is not None:
+        folder.write_json("predictors.json", dict(prepared.prior.learned))
     shares = {str(label): share for label, share in summary.class_shares}
     folder.write_json(
         "data.json",

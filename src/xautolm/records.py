@@ -96,12 +96,7 @@ class DataSource:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An accepted answer to a question.
-
-    Attributes:
-        text: the answer.
-        start: its first character in the context; None when it is not a span of it.
-    """
+    """An accepted answer to a question; `start` = its first character in the context, None when it is no span of it."""
 
     text: str
     start: int | None = None
@@ -426,6 +421,7 @@ class Prior:
         neighbours: the tasks it learned from, nearest first.
         starts: pipelines that did best on the nearest tasks, to be tried first.
         gains: how the scores of past trials grew during their training, for early stopping.
+        learned: JSON-able state of the predictors (`prior.predictors`); None = there are none.
     """
 
     kind: str
@@ -435,9 +431,10 @@ class Prior:
     neighbours: tuple[Neighbour, ...] = ()
     starts: tuple[Pipeline, ...] = ()
     gains: tuple[Gains, ...] = ()
+    learned: Mapping[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON form (`prior.json`)."""
+        """The JSON form (`prior.json`); `learned` is large and has a file of its own."""
         return {
             "kind": self.kind,
             "n_experiences": self.n_experiences,

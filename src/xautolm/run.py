@@ -26,8 +26,7 @@ from xautolm.records import RunReport, Spent, TrialResult
 from xautolm.report.folder import read_run
 from xautolm.search.budget import Clock
 from xautolm.search.loop import Events, search
-from xautolm.search.plan import FitCheck
-from xautolm.search.proposals import Proposer
+from xautolm.search.ranking import Ranking
 from xautolm.search.samplers import make_search
 from xautolm.search.stopping import FrontStopper
 
@@ -159,16 +158,10 @@ def _conduct(
         constraints=settings.parsed_constraints,
     )
     recorder.begin(read_journal(folder.path / "trials.jsonl"))
-    proposer = Proposer(
-        plan.space,
-        prepared.prior,
-        settings.parsed_objectives,
-        settings.seed,
-        FitCheck(plan),
-        defaults=plan.defaults,
-    )
+    proposer = prepared.ranking
 
     def record(result: TrialResult) -> None:
+        recorder.facts["prior"] |= proposer.transfer((*recorder.results, result))
         recorder.record(result)
         if settings.refit:
             clock.reserve_s = finish.reserve_s(task, plan, budget, refit=recorder.best)
@@ -183,12 +176,12 @@ def _conduct(
     return read_run(folder.path)
 
 
-def _search(recorder: Recorder, prepared: Prepared, proposer: Proposer, clock: Clock, events: Events) -> None:
+def _search(recorder: Recorder, prepared: Prepared, proposer: Ranking, clock: Clock, events: Events) -> None:
     """Search; whatever ends it, the report shows what was found."""
     settings = prepared.settings
     past = prepared.prior.gains
     stopper = FrontStopper(recorder.objectives, recorder.constraints, past) if settings.stopping else None
-    asker = make_search(settings.sampler, proposer, seed=settings.seed)
+    asker = make_search(settings.sampler, proposer, seed=settings.seed, prior=prepared.prior)
     try:
         search(
             asker,

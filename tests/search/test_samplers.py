@@ -49,7 +49,7 @@ def test_a_foreign_parameter_is_refused_by_name(make_proposer: MakeProposer) -> 
 def test_study_asker_adds_nothing_to_the_proposals(make_proposer: MakeProposer, space: Space) -> None:
     evaluate, asker, expected, seen = (
         analytic_evaluator(space),
-        make_search("nspe", make_proposer(), seed=0),
+        make_search("experience", make_proposer(), seed=0),
         make_proposer(),
         [],
     )

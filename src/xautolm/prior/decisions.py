@@ -33,6 +33,9 @@ MIN_REPULSION = 1 / FLOOR_DIVISOR
 #: Real values keep this many significant digits: more would only make records hard to read.
 SIGNIFICANT_DIGITS = 4
 
+#: How often a variation of an ordered choice is any choice; logarithms of the shortest and longest steps of numbers.
+ANEW_SHARE, NEAR_STEPS = 0.3, (-2.0, -0.5)
+
 _CENTRES = (np.arange(N_CELLS) + 0.5) / N_CELLS
 
 
@@ -97,6 +100,15 @@ class Choice:
 
     def sample(self, rng: np.random.Generator) -> ParamValue:
         return self.choices[_draw(rng, list(accumulate(self.weights)))]
+
+    def near(self, value: ParamValue, rng: np.random.Generator) -> ParamValue:
+        """A neighbouring number, up or down, or any choice where there is no order."""
+        ordered = sorted(choice for choice in self.choices if not isinstance(choice, bool | str))
+        is_anew = rng.random() < ANEW_SHARE
+        if is_anew or len(ordered) < len(self.choices) or isinstance(value, str) or value not in ordered:
+            return self.sample(rng)
+        place = ordered.index(value) + (1 if rng.random() < 0.5 else -1)
+        return ordered[min(max(place, 0), len(ordered) - 1)]
 
     def log_probability(self, value: ParamValue) -> float:
         return math.log(self.weights[self.choices.index(value)])
@@ -193,6 +205,15 @@ class Numeric:
         if isinstance(self.domain, Int):
             return min(max(round(value), self.domain.low), self.domain.high)
         return min(max(float(f"{value:.{SIGNIFICANT_DIGITS}g}"), self.domain.low), self.domain.high)
+
+    def near(self, value: ParamValue, rng: np.random.Generator) -> ParamValue:
+        """A value a normal step away, of a random size from 1 to 30 % of the range."""
+        if self.resolve(value) is None or self.domain.low == self.domain.high:
+            return self.sample(rng)
+        low, high = self.limits
+        step = 10 ** float(rng.uniform(*NEAR_STEPS)) * (high - low)
+        moved = _coordinate(self.domain, float(value)) + step * float(rng.standard_normal())
+        return self._value(min(max(moved, low), high))
 
     def log_probability(self, value: ParamValue) -> float:
         """Log of the density relative to a uniform draw over the range (0 = no preference)."""

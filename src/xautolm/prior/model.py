@@ -13,10 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from xautolm.prior.decisions import Belief, Choice, belief_from_dict, uniform_belief
+from xautolm.prior.decisions import Belief, Choice, Numeric, belief_from_dict, uniform_belief
 from xautolm.prior.published import RawBelief, RawChoice, RawFlag, published_beliefs, raw_from_dict
 from xautolm.records import ParamValue, Pipeline
 from xautolm.space.params import Space
+
+#: Share of the decisions that a variation of a pipeline changes.
+VARIED_SHARE = 1 / 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,23 @@ class SearchModel:
         method = str(self.beliefs["method"].sample(rng))
         drawn = {name: belief.sample(rng) for name, belief in self._of_method(method).items()}
         return Pipeline(model=str(drawn.pop("model")), method=method, params=drawn)
+
+    def varied(self, pipeline: Pipeline, rng: np.random.Generator) -> Pipeline:
+        """A neighbour of a pipeline: one decision in six drawn anew or moved by a step, at least one of them."""
+        beliefs = self._of_method(pipeline.method)
+        changed = rng.random(len(beliefs)) < VARIED_SHARE
+        changed[rng.integers(len(beliefs))] = True
+        values = {"model": pipeline.model, **pipeline.params}
+        varied: dict[str, ParamValue] = {}
+        for (name, belief), is_changed in zip(beliefs.items(), changed.tolist(), strict=True):
+            value = values.get(name)
+            if value is not None and not is_changed:
+                varied[name] = value
+            elif value is not None and isinstance(belief, Choice | Numeric):
+                varied[name] = belief.near(value, rng)
+            else:
+                varied[name] = belief.sample(rng)
+        return Pipeline(model=str(varied.pop("model")), method=pipeline.method, params=varied)
 
     def _of_method(self, method: str) -> dict[str, Belief | RawBelief]:
         """Bare name (`model`, hyperparameters) -> belief, in the order of the space."""

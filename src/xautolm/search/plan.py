@@ -85,6 +85,7 @@ class FitCheck:
         self._plan = plan
         self._seen: Sequence[TrialResult] = ()
         self._speeds: dict[str, tuple[Speed, float]] = {}
+        self._pairs: dict[int, tuple[TrialResult, tuple[float, float]]] = {}
         limits = plan.limits
         self._is_cautious = is_cautious
         self._limits = Limits(limits.time_s, (HEADROOM if is_cautious else 1.0) * limits.memory_mib)
@@ -117,7 +118,13 @@ class FitCheck:
         return calibrated(self._plan.speed, pairs), time_spread(pairs)
 
     def _pair(self, result: TrialResult) -> tuple[float, float]:
-        """Actual and estimated seconds of a finished trial."""
+        """Actual and estimated seconds of a finished trial, computed once."""
+        known = self._pairs.get(result.trial_id)
+        if known is None or known[0] is not result:
+            known = self._pairs[result.trial_id] = result, self._compared(result)
+        return known[1]
+
+    def _compared(self, result: TrialResult) -> tuple[float, float]:
         pipeline = result.pipeline
         model = self._plan.space.models[pipeline.model]
         workload = registry.resolve("methods", pipeline.method).workload(model, pipeline.params)

@@ -30,6 +30,7 @@ class ProposerOptions:
     Attributes:
         first_update: finished results from which on the model learns from successes.
         elite_share: share of the valid results that the model moves towards (published 0.2).
+        max_elite: elite results at most, so that a step costs the same however long a run is (published 4 of 20).
         learning_factor: rate of a move towards an elite result (published 0.05).
         failure_factor: rate of a move away from a failure of this run (published 0.02).
         exploration: share of proposals that ignore the model (published 0.1).
@@ -40,6 +41,7 @@ class ProposerOptions:
 
     first_update: int = 6
     elite_share: float = 0.2
+    max_elite: int = 20
     learning_factor: float = 0.05
     failure_factor: float = 0.02
     exploration: float = 0.1
@@ -91,17 +93,18 @@ class Proposer:
             # One safe start gives a working model early; then what did best on the nearest tasks.
             known = [start for start in prior.starts if space.contains(start) and fits(start, ()).fits]
             starts = list({start.key: start for start in [*starts[:1], *known]}.values())
-        self._starts = starts
+        self.starts = tuple(starts)
         self._learned: list[TrialResult] = []
         self._model = self._prior
 
-    def propose(self, trial_id: int, seen: Sequence[TrialResult]) -> Pipeline:
+    def propose(self, trial_id: int, seen: Sequence[TrialResult], running: Sequence[Pipeline] = ()) -> Pipeline:
         """The pipeline to try as trial `trial_id`, knowing the results `seen` in the order they finished."""
-        if trial_id < len(self._starts):
-            return self._starts[trial_id]
+        del running  # draws are random enough to stay apart
+        if trial_id < len(self.starts):
+            return self.starts[trial_id]
         rng = np.random.default_rng(np.random.SeedSequence([self._seed, trial_id]))
         model = self._cold if rng.random() < self.options.exploration else self.model_after(seen)
-        tried = {key for result in seen for key in _keys(result)} | {start.key for start in self._starts}
+        tried = {key for result in seen for key in _keys(result)} | {start.key for start in self.starts}
         best: Pipeline | None = None
         best_excess = math.inf
         for _ in range(self.options.max_draws):
@@ -141,7 +144,7 @@ class Proposer:
         valid, points = comparable(seen, self.objectives)
         if not valid:
             return model
-        n_elite = max(1, math.ceil(len(valid) * self.options.elite_share))
+        n_elite = min(max(1, math.ceil(len(valid) * self.options.elite_share)), self.options.max_elite)
         elite = [valid[i].pipeline for i in best_first(points)[:n_elite]]
         return model.updated(elite, self.options.learning_factor)
 

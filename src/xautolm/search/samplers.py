@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import optuna
 from optuna.distributions import (
@@ -22,9 +22,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from xautolm.errors import UsageError
 from xautolm.pareto import objective_value
-from xautolm.records import Objective, ParamValue, Pipeline, TrialResult
+from xautolm.prior.reference import cold_prior
+from xautolm.records import Objective, ParamValue, Pipeline, Prior, TrialResult
 from xautolm.search.loop import Asker, asked_for
-from xautolm.search.proposals import Proposer
+from xautolm.search.nspe import Nspe
 from xautolm.space.params import Categorical, Domain, Float, Space
 
 #: Names of the project's own search.
@@ -80,6 +81,17 @@ def _suggest(trial: optuna.Trial, handle: str, domain: Domain) -> ParamValue:
     return trial.suggest_int(handle, domain.low, domain.high, log=domain.log)
 
 
+class Proposing(Protocol):
+    """Proposes pipelines: `search.ranking.Ranking`, `search.proposals.Proposer`."""
+
+    space: Space
+    objectives: tuple[Objective, ...]
+
+    def propose(self, trial_id: int, seen: Sequence[TrialResult], running: Sequence[Pipeline] = ()) -> Pipeline:
+        """The pipeline to try as trial `trial_id`, knowing finished results and what runs now."""
+        ...
+
+
 class ExperienceSampler(BaseSampler):
     """Proposes whole pipelines and answers an Optuna trial's suggestions with them.
 
@@ -90,18 +102,19 @@ class ExperienceSampler(BaseSampler):
         proposer: chooses the pipelines.
     """
 
-    def __init__(self, proposer: Proposer) -> None:
+    def __init__(self, proposer: Proposing) -> None:
         self._proposer = proposer
         self._trial_id = 0
         self._seen: tuple[TrialResult, ...] = ()
+        self._running: tuple[Pipeline, ...] = ()
         self._pipeline: Pipeline | None = None
 
-    def show(self, trial_id: int, seen: Sequence[TrialResult]) -> None:
+    def show(self, trial_id: int, seen: Sequence[TrialResult], running: Sequence[Pipeline] = ()) -> None:
         """Set what the next proposal knows."""
-        self._trial_id, self._seen = trial_id, tuple(seen)
+        self._trial_id, self._seen, self._running = trial_id, tuple(seen), tuple(running)
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        self._pipeline = self._proposer.propose(self._trial_id, self._seen)
+        self._pipeline = self._proposer.propose(self._trial_id, self._seen, self._running)
         return distributions(self._pipeline.method, self._proposer.space)
 
     def sample_relative(
@@ -137,6 +150,7 @@ class StudyAsker:
         self._objectives = tuple(objectives)
         self.study = _quiet_study(sampler, self._objectives)
         self._open: dict[int, optuna.Trial] = {}
+        self._asked: dict[int, Pipeline] = {}
         self._told: set[int] = set()
 
     def ask(self, trial_id: int, seen: Sequence[TrialResult]) -> Pipeline:
@@ -146,9 +160,12 @@ class StudyAsker:
         if trial_id in self._open:  # asked before, then interrupted
             self.study.tell(self._open.pop(trial_id), state=TrialState.FAIL)
         if isinstance(self._sampler, ExperienceSampler):
-            self._sampler.show(trial_id, seen)
+            finished = {result.trial_id for result in seen}
+            running = [p for i, p in self._asked.items() if i < trial_id and i not in finished]
+            self._sampler.show(trial_id, seen, running)
         self._open[trial_id] = self.study.ask()
-        return suggest_pipeline(self._open[trial_id], self._space)
+        pipeline = self._asked[trial_id] = suggest_pipeline(self._open[trial_id], self._space)
+        return pipeline
 
     def tell(self, result: TrialResult) -> None:
         """Close the trial in the study; a trial that was asked for in an earlier sitting is added to it."""
@@ -184,17 +201,21 @@ def check_sampler(name: str) -> None:
         raise UsageError(f"`sampler` must be one of {', '.join(f'`{choice}`' for choice in known)}, got {name!r}")
 
 
-def make_search(name: str, proposer: Proposer, *, seed: int) -> Asker:
+def make_search(name: str, proposer: Proposing, *, seed: int, prior: Prior | None = None) -> Asker:
     """The search that an option names.
 
     Args:
-        name: `experience` or `nspe` (ours), or `optuna:` and the class name of an Optuna sampler.
+        name: `experience` (ours), `nspe` (the published search, `search.nspe`), or `optuna:` and the class name of an
+            Optuna sampler.
         proposer: our proposals; its space and objectives are used for all.
-        seed: seed of an Optuna sampler.
+        seed: seed of an Optuna sampler and of the published search.
+        prior: what the published search starts from; None = cold.
 
     Raises:
         UsageError: the name is unknown, or the sampler cannot search this space with these objectives.
     """
+    if name == "nspe":
+        return Nspe(proposer.space, prior or cold_prior(), proposer.objectives, seed)
     if name in OWN_SAMPLERS:
         return StudyAsker(ExperienceSampler(proposer), proposer.space, proposer.objectives)
     check_sampler(name)

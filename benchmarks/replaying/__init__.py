@@ -1,0 +1,1 @@
+"""Replay of search strategies on recorded fine-tunes, in simulated time."""

@@ -1,0 +1,97 @@
+"""Recorded tasks as replays need them: space, limits, sizes, surrogate, and what the other tasks teach."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.recorded import RECORDED_SYSTEM_SCHEMA, TABLE, load_table, read_tasks, result_of, to_experiences
+from benchmarks.recording.limits import read_limits
+from benchmarks.recording.space import recorded_space
+from benchmarks.replaying.simulate import TaskFacts
+from benchmarks.replaying.surrogate import Surrogate
+from xautolm.errors import UsageError
+from xautolm.records import Budget, Experience, Profile, TrialResult
+from xautolm.search.plan import FitCheck, Plan
+from xautolm.space.build import adapt_default
+from xautolm.space.feasibility import DEFAULT_SPEED, Limits, TaskSize
+from xautolm.space.params import Space
+
+#: A replayed search ends after so many trials, or after the recorded time, whichever comes first.
+N_TRIALS = 60
+
+
+@dataclass(frozen=True)
+class RecordedTask:
+    """One recorded task.
+
+    Attributes:
+        facts: what the figures of merit need.
+        profile: its meta-features.
+        fingerprint: of its rows.
+        sketch: of its rows.
+        plan: space, sizes and limits as a run would have them; nothing is dropped from the space.
+        surrogate: what becomes of any pipeline.
+        results: the recorded trials.
+    """
+
+    facts: TaskFacts
+    profile: Profile
+    fingerprint: str
+    sketch: tuple[int, ...]
+    plan: Plan
+    surrogate: Surrogate
+    results: tuple[TrialResult, ...]
+
+    @property
+    def name(self) -> str:
+        return self.facts.name
+
+
+def load_tasks(names: Sequence[str] | None = None, folder: Path = TABLE) -> tuple[list[RecordedTask], list[Experience]]:
+    """Every recorded task (or those named), and the experiences of all tasks.
+
+    Raises:
+        UsageError: a named task is not recorded.
+    """
+    table, entries, limits = load_table(folder=folder), read_tasks(folder), read_limits(folder)
+    recorded = list(dict.fromkeys(table["task"]))
+    unknown = [name for name in names or () if name not in recorded]
+    if unknown:
+        raise UsageError(f"expected recorded tasks out of {', '.join(recorded)}, got {unknown[0]!r}")
+    space = recorded_space()
+    tasks = [
+        _task(name, table[table["task"] == name].to_dict("records"), entries[name], limits[name], space)
+        for name in names or recorded
+    ]
+    return tasks, to_experiences(table, folder)
+
+
+def _task(name: str, rows: Sequence[Any], entry: dict[str, Any], limits: dict[str, Any], space: Space) -> RecordedTask:
+    results = tuple(result_of(row) for row in rows)
+    time_s, memory_mib = limits["time_limit_s"], limits["memory_limit_mib"]
+    size = TaskSize(
+        limits["n_train"], limits["n_validation"], len(entry["class_counts"]), tuple(entry["token_quantiles"])
+    )
+    bare = Plan(space, size, Limits(time_s, memory_mib), DEFAULT_SPEED, ())
+    check = FitCheck(bare, is_cautious=False)
+    defaults = tuple(adapt_default(space, method, check) for method in space.methods)
+    budget = Budget(wall_s=sum(result.cost.time_s for result in results), n_trials=N_TRIALS)
+    return RecordedTask(
+        facts=TaskFacts(name, rows[0]["best_constant_f1"], time_s, budget),
+        profile=_profile(entry, rows[0]),
+        fingerprint=entry["fingerprint"],
+        sketch=tuple(entry["sketch"]),
+        plan=Plan(space, size, Limits(time_s, memory_mib), DEFAULT_SPEED, defaults),
+        surrogate=Surrogate(results, space.models, limits["n_train"], time_s, memory_mib),
+        results=results,
+    )
+
+
+def _profile(entry: dict[str, Any], row: Any) -> Profile:
+    semantic = entry.get("semantic")
+    embedding = None if semantic is None else tuple(semantic)
+    return Profile(entry["schema"], entry["features"], RECORDED_SYSTEM_SCHEMA, json.loads(row["system"]), embedding)
