@@ -7,6 +7,7 @@ which are never read).
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,8 +42,9 @@ def opened(source: str) -> Iterator[RDBStorage]:
     quiet.setLevel(logging.ERROR)
     storage: RDBStorage | None = None
     try:
-        storage = RDBStorage(url, skip_table_creation=True)
-        yield storage
+        with warnings.catch_warnings(action="ignore"):  # on odd choices of a study: it was made, and is only read
+            storage = RDBStorage(url, skip_table_creation=True)
+            yield storage
     except DataError:
         raise
     except Exception as error:  # noqa: BLE001 - a foreign database makes Optuna raise anything at all
