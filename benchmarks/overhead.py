@@ -18,7 +18,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from benchmarks.postgres import postgres_server
 from benchmarks.recording.provenance import commit
@@ -32,6 +32,7 @@ from xautolm.prior.reference import ReferenceOptions, build_reference_prior
 from xautolm.prior.similarity import distances
 
 KIND = "text-classification"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ def ingest(sizes: Sizes, folder: Path) -> list[Figure]:
 def load(sizes: Sizes, folder: Path) -> list[Figure]:
     """Opening a store and loading all of it, in a process of its own."""
     url = _filled_store(folder / "small.db", sizes.small)
-    found = _in_new_process(_load_all, url)
+    found = in_new_process(_load_all, url)
     assert found["n"] == sizes.small
     what = f"store of {sizes.small:,}"
     return [
@@ -111,7 +112,7 @@ def load(sizes: Sizes, folder: Path) -> list[Figure]:
 def prior(sizes: Sizes, folder: Path) -> list[Figure]:
     """Building the prior of a run from a large store, nearest tasks first, in a process of its own."""
     url = _filled_store(folder / "large.db", sizes.large)
-    found = _in_new_process(_build_prior, url)
+    found = in_new_process(_build_prior, url)
     what = f"store of {sizes.large:,}"
     return [
         Figure(f"{what}: prior built, opening included", found["s"], "s", 10.0),
@@ -202,16 +203,16 @@ def _filled_store(path: Path, n: int) -> str:
     return url
 
 
-def _in_new_process(job: Callable[[str], dict[str, float]], url: str) -> dict[str, float]:
+def in_new_process(job: Callable[[T], dict[str, float]], argument: T) -> dict[str, float]:
     """Run a job where nothing was imported or allocated before."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(job, url).result()
+        return pool.submit(job, argument).result()
 
 
 def _load_all(url: str) -> dict[str, float]:
     with _timed() as spent, ExperienceStore(url) as store:
         loaded = store.load()
-    return {"n": len(loaded), "s": spent[0], "peak_mib": _peak_mib()}
+    return {"n": len(loaded), "s": spent[0], "peak_mib": peak_mib()}
 
 
 def _build_prior(url: str) -> dict[str, float]:
@@ -232,7 +233,7 @@ def _build_prior(url: str) -> dict[str, float]:
             )
         warm = build_reference_prior(space, rated, options)
     assert warm.n_experiences > 0
-    return {"n": len(rated), "s": spent[0], "read_s": reading[0], "peak_mib": _peak_mib()}
+    return {"n": len(rated), "s": spent[0], "read_s": reading[0], "peak_mib": peak_mib()}
 
 
 @contextmanager
@@ -244,7 +245,7 @@ def _timed() -> Iterator[list[float]]:
     spent.append(time.perf_counter() - started)
 
 
-def _peak_mib() -> float:
+def peak_mib() -> float:
     """Largest resident memory of this process so far, in MiB (Linux; what `ru_maxrss` says is inherited)."""
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     return next(float(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM:"))
