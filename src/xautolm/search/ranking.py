@@ -57,7 +57,8 @@ class RankingOptions:
             cheap; 0 forgets the cost.
         least_p: probability of success below which an exploring proposal is not made.
         own_trials: trials of this run whose opinion on success weighs as much as what was expected.
-        liar_sd: how near to a running trial, in standardised inputs, a candidate loses its worth.
+        liar_sd: how near to a running trial, in inputs scaled to 1, a candidate loses its worth.
+        repeat_sd: the same for finished trials: another try of what is known but for a hair teaches nothing.
     """
 
     n_model: int = 40
@@ -68,6 +69,7 @@ class RankingOptions:
     least_p: float = 0.5
     own_trials: int = 10
     liar_sd: float = 0.3
+    repeat_sd: float = 0.03
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +150,11 @@ class Ranking:
             order += [int(i) for i in np.argsort(-p_ok) if p_ok[i] < self.options.least_p]
         else:
             worth = self._worth(rows, expected, p_ok, seen, believed)
+            if seen:
+                worth *= apart(rows, self._own_rows(seen)[0], self.options.repeat_sd)
             if running:
-                worth *= self._apart(rows, running)
+                beside = self._rows(running, self._expectations.of(running))
+                worth *= apart(rows, beside, self.options.liar_sd)
             order = [int(i) for i in np.argsort(-worth, kind="stable")]
         fitting = (i for i in order if self._fits(candidates[i], seen).fits)
         return candidates[next(fitting, order[0])]
@@ -338,11 +343,16 @@ class Ranking:
             return np.zeros(len(expected.rank))
         return -(believed.intercept + believed.slope * expected.rank)
 
-    def _apart(self, rows: Array, running: Sequence[Pipeline]) -> Array:
-        """Share of a candidate's worth that is left beside the running trials, (n_candidates,) in [0, 1]."""
-        others = self._rows(running, self._expectations.of(running))
-        distance = np.sqrt(((rows[:, None, :] - others[None, :, :]) ** 2).mean(axis=2))
-        return np.asarray((1.0 - np.exp(-0.5 * (distance / self.options.liar_sd) ** 2)).prod(axis=1))
+
+def apart(rows: Array, others: Array, sd: float) -> Array:
+    """Share of each row's worth that is left beside the nearest of some others, (n,) in [0, 1].
+
+    >>> apart(np.array([[0.0], [0.1], [1.0]]), np.array([[0.0], [5.0]]), 0.1).round(2).tolist()
+    [0.0, 0.39, 1.0]
+    """
+    squares = (rows**2).sum(axis=1)[:, None] + (others**2).sum(axis=1)[None, :] - 2.0 * rows @ others.T
+    nearest = np.maximum(squares.min(axis=1), 0.0) / rows.shape[1]
+    return np.asarray(1.0 - np.exp(-0.5 * nearest / sd**2))
 
 
 def _spearman(a: Sequence[float], b: Sequence[float]) -> float | None:
