@@ -145,7 +145,7 @@ def _summary(records: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[st
         figures_ = {key: float(np.median([r[key] for r in own if r[key] is not None])) for key in _FIGURES}
         reached = [r["to_cold"] if r["to_cold"] is not None else np.inf for r in own]
         to_cold = float(np.median(reached))
-        ranks = [1 + sum(area[other, task] > area[name, task] for other in names) for task in tasks]
+        ranks = [1 + sum(bool(area[other, task] > area[name, task]) for other in names) for task in tasks]
         summary[name] = {
             **figures_,
             "mean_error_ratio": float(np.mean([r["error_ratio"] for r in own])),
