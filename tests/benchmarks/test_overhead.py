@@ -17,8 +17,8 @@ def test_table_comes_last_and_json_says_the_same(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(overhead, "QUICK", Sizes(small=20))
     main(["--quick", "--only", "ingest", "--json", str(tmp_path / "out.json")])
     printed = capsys.readouterr().out.splitlines()
-    assert printed[-3:-1] == ["| what | measured | must be | |", "|---|---:|---:|---|"]
-    assert printed[-1].startswith("| ingest, SQLite, 20 at once |")
+    assert printed[-4:-2] == ["| what | measured | must be | |", "|---|---:|---:|---|"]
+    assert printed[-2].startswith("| ingest, SQLite, 20 at once |")
     document = json.loads((tmp_path / "out.json").read_text())
     assert document["figures"][0]["value"] > 0
     assert {"commit", "versions", "machine", "load_average", "sizes"} <= document.keys()
