@@ -40,7 +40,7 @@ OPTIONS = {
     "store import": ["--from", "--json", "--name", "--rejects", "--store"],
     "store info": ["--json", "--store"],
     "store list": ["--json", "--store"],
-    "store merge": ["--json", "--store"],
+    "store merge": ["--json", "--rejects", "--store"],
     "store prune": ["--dataset", "--dry-run", "--json", "--keep", "--older-than", "--source", "--store"],
     "store show": ["--json", "--store"],
 }  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
@@ -108,6 +109,20 @@ def test_a_store_is_merged_into_another_in_either_direction(store, other):
 def test_a_store_can_be_merged_into_itself(store):
     with ExperienceStore(store._url.render_as_string(False)) as same:
         assert merge(store, same).n_new == 0
+
+
+def test_rows_of_another_store_are_checked_like_those_of_a_file(store, other, tmp_path):
+    connection = sqlite3.connect(tmp_path / "from.db")
+    with connection:
+        connection.execute("UPDATE experiences SET result = replace(result, 'oom', 'excellent')")
+        connection.execute(f"UPDATE tasks SET dataset_id = '{'x' * 501}' WHERE kind = 'multi-label'")
+    connection.close()
+    with pytest.raises(DataError, match=r"nothing was added(.|\n)*experience 2 of the other store: `status` must be"):
+        merge(other, store)
+    assert other.count() == 0
+    taken = merge(other, store, allow_rejects=True)
+    assert [row.where.split()[1] for row in taken.rejected] == ["2", "3"]
+    assert list(other.iterate()) == [SOME[0], *SOME[3:]]
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

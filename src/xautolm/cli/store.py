@@ -78,16 +78,22 @@ def add(folder: Annotated[Path, typer.Argument(help="Run folder.")], url: Url = 
 @store.command()
 def merge(
     source: Annotated[str, typer.Argument(metavar="URL", help="The store to copy from: sqlite:/// or postgresql://.")],
+    rejects: Rejects = None,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
     """Copy what another store has and this one lacks."""
+    from xautolm.experience import transfer
     from xautolm.experience.store import ExperienceStore
-    from xautolm.experience.transfer import merge as merged
 
-    with ExperienceStore(source, create=False) as other, _open(url, create=True) as opened:
-        taken = merged(opened, other)
-        _print_taken(taken.n_read, taken.n_new, (), other.display_url, as_json)
+    with ExperienceStore(source, create=False) as other:
+        if rejects is not None:
+            transfer.write_report(rejects, ())
+        with _open(url, create=True) as opened:
+            taken = transfer.merge(opened, other, allow_rejects=rejects is not None)
+        if rejects is not None:
+            transfer.write_report(rejects, taken.rejected)
+        _print_taken(taken.n_read, taken.n_new, taken.rejected, other.display_url, as_json)
 
 
 @store.command("export")

@@ -2,8 +2,8 @@
 
 A run adds many experiences of one task on one machine, so what they share is kept once: `tasks` (profile
 and sketch, some 10 kB) and `systems`. Scalar columns repeat what SQL users filter by; the JSON columns are
-complete and are what is read back. A change here needs a migration in `migrations/versions/`; a test
-compares the two.
+complete and are what is read back. A change here needs a migration in `migrations/versions/` (a
+test compares the two) and a store of the version before it in `tests/fixtures/stores/`.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 from xautolm.errors import DataError, StoreError
@@ -17,6 +18,7 @@ from xautolm.experience.codec import Encoded, Encoder
 from xautolm.experience.dump_jsonl import Rows, read_jsonl, write_jsonl
 from xautolm.experience.dump_parquet import read_parquet, write_parquet
 from xautolm.experience.importers.imported import Rejected, RowError
+from xautolm.experience.interchange import EntryReader, experience_entry, system_entry, task_entry
 from xautolm.experience.store import ExperienceStore
 from xautolm.records import Experience
 
@@ -132,21 +134,35 @@ def take_in(store: ExperienceStore, rows: Rows, *, allow_rejects: bool) -> Taken
     return taken
 
 
-def merge(store: ExperienceStore, source: ExperienceStore) -> Taken:
+def merge(store: ExperienceStore, source: ExperienceStore, *, allow_rejects: bool = False) -> Taken:
     """Copy what another store has and this one lacks.
 
+    The other store may be anybody's, so that its rows are checked like those of a file.
+
     Raises:
-        StoreError: one of them failed; nothing was added.
+        DataError: a row is not valid and none may be left out; nothing was added.
+        StoreError: one of the stores failed; nothing was added.
     """
-    taken = Taken()
+    return take_in(store, _rows_of(source), allow_rejects=allow_rejects)
 
-    def counted() -> Iterator[Experience]:
-        for experience in source.iterate():
-            taken.n_read += 1
-            yield experience
 
-    taken.n_new = store.add(counted())
-    return taken
+def _rows_of(source: ExperienceStore) -> Rows:
+    reader, encoder = EntryReader(), Encoder()
+    known = set[str]()
+    for number, experience in enumerate(source.iterate(), start=1):
+        where = f"experience {number} of the other store"
+        yield where, partial(_checked, reader, encoder, known, experience, where)
+
+
+def _checked(
+    reader: EntryReader, encoder: Encoder, known: set[str], experience: Experience, where: str
+) -> Experience | None:
+    encoded = encoder.encode(experience)
+    for entry in (task_entry(encoded.task), system_entry(encoded.system)):
+        if entry["id"] not in known:
+            reader.read(entry, where)
+            known.add(entry["id"])
+    return reader.read(experience_entry(experience, encoded), where)
 
 
 def refusal(rejected: Iterable[Rejected]) -> DataError:
