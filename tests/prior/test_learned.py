@@ -29,7 +29,7 @@ from xautolm.prior.forest import ForestOptions
 from xautolm.prior.learned import LearnedOptions, learn
 from xautolm.prior.lessons import Lessons
 from xautolm.prior.physics import Physicist
-from xautolm.prior.predictors import Forecast, Predictors
+from xautolm.prior.predictors import Forecast, Predictors, read_predictors
 from xautolm.records import Experience, Objective, ParamValue, Pipeline, Profile, Status
 
 F1 = Objective("f1", "maximize")
@@ -189,6 +189,14 @@ def test_predictors_of_another_version_are_refused(predictors: Predictors) -> No
     old = {**predictors.to_dict(), "inputs": ["log_batch"]}
     with pytest.raises(ValueError, match="another version"):
         Predictors.from_dict(old)
+
+
+def test_a_run_goes_on_without_predictors_that_cannot_be_read(predictors: Predictors) -> None:
+    whole = predictors.to_dict()
+    assert read_predictors(whole) is not None
+    damaged = {**whole, "works": {**whole["works"], "value": "AAAA"}}
+    for value in (None, {}, {**whole, "inputs": ["log_batch"]}, {**whole, "time": None}, damaged):
+        assert read_predictors(value) is None
 
 
 def test_the_same_trials_give_the_same_predictors(past: list[Experience]) -> None:

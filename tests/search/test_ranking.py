@@ -75,6 +75,14 @@ def volume(results: Sequence[TrialResult]) -> float:
     return hypervolume(points, (0.0, math.log10(600.0)))
 
 
+def test_predictors_of_another_version_are_done_without(space: Space) -> None:
+    stale = replace(cold_prior(), kind="learned", n_experiences=9, weight=1.0, learned={"inputs": ["log_batch"]})
+    ranking = make_ranking(space, stale)
+    results = run(space, ranking, 8)
+    assert len(results) == 8
+    assert ranking.transfer(results) == {}
+
+
 def experiences(space: Space, n: int = 120, *, task: int = 0, reverse: bool = False) -> list[Rated]:
     """Uniform pipelines on another task, told truly or the other way round."""
     from xautolm.prior.model import SearchModel

@@ -26,6 +26,8 @@ from xautolm.records import Experience, Objective
 Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
+#: Peaks below this are noise.
+_NEXT_TO_NONE_MIB = 64.0
 #: Scores beyond this are mistakes.
 _LARGEST_SCORE = 1e9
 #: Failures without a text (published question answering has no other): the trial failed, nobody knows of what.
@@ -165,5 +167,7 @@ def _log_time(experience: Experience, setting: Setting) -> float:
 
 
 def _log_memory(experience: Experience) -> float:
+    """Logarithm of the peak; a trial that takes next to none (a head on kept features) shows 4 MiB or 60, by chance."""
     peak = experience.result.cost.peak_mem_mib
-    return log(peak) if experience.result.is_ok and peak is not None and math.isfinite(peak) else math.nan
+    is_told = experience.result.is_ok and peak is not None and math.isfinite(peak)
+    return log(max(peak or 0.0, _NEXT_TO_NONE_MIB)) if is_told else math.nan

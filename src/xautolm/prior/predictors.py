@@ -8,6 +8,7 @@ the estimates times a learned factor. Both hold outside of what was tried, where
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -256,6 +257,17 @@ class Predictors:
             ladder=Ladder(tuple(value["ladder"]["scores"]), value["ladder"]["sd"]),
             **{name: Quantity.from_dict(value[name]) for name in ("time", "memory", "quality")},
         )
+
+
+def read_predictors(value: Mapping[str, Any] | None) -> Predictors | None:
+    """The predictors of a run folder; None when there are none, and when another version or a fault made them.
+
+    A run that is resumed under a newer version goes on without them, as after a cold start.
+    """
+    try:
+        return None if value is None else Predictors.from_dict(value)
+    except (ValueError, KeyError, TypeError, AttributeError, zlib.error):
+        return None
 
 
 def fits_limits(rows: Array, in_time: Sequence[float], in_memory: Sequence[float]) -> Array:

@@ -24,7 +24,7 @@ from xautolm.prior.costs import Setting
 from xautolm.prior.encoding import Encoder, tree_of_space
 from xautolm.prior.guard import COLD, Trust, standardised, trust
 from xautolm.prior.model import SearchModel
-from xautolm.prior.predictors import Predictors
+from xautolm.prior.predictors import read_predictors
 from xautolm.records import FAILURES, Constraint, Objective, Pipeline, Prior, Profile, TrialResult
 from xautolm.search.expectations import N_EXPECTED, Expectations, Expected
 from xautolm.search.improvement import expected_improvement
@@ -112,7 +112,7 @@ class Ranking:
         self.options = options or RankingOptions()
         self._constraints, self._limits, self._seed = tuple(constraints), plan.limits, seed
         self._fits = fits or FitCheck(plan)
-        predictors = None if prior.learned is None else Predictors.from_dict(prior.learned)
+        predictors = read_predictors(prior.learned)
         setting = Setting(profile, plan.limits.time_s, plan.limits.memory_mib)
         self._expectations = Expectations(plan.space, self._fits, predictors, setting)
         self._model = Proposer(plan.space, prior, objectives, seed, self._fits, defaults=plan.defaults)
