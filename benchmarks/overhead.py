@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Literal
 
 from benchmarks.postgres import postgres_server
+from benchmarks.proposing import propose_all
 from benchmarks.recording.provenance import commit
 from benchmarks.recording.space import recorded_space
 from benchmarks.synthetic import make_experiences
@@ -45,6 +46,8 @@ class Sizes:
         n_profiles: tasks whose distances are measured.
         n_processes: writers at the same time.
         n_trials: trials that each of them writes, one at a time.
+        n_proposals: trials of a run whose proposals are timed.
+        n_flat: proposals over which memory must not grow.
     """
 
     small: int = 10_000
@@ -52,9 +55,11 @@ class Sizes:
     n_profiles: int = 5_000
     n_processes: int = 8
     n_trials: int = 500
+    n_proposals: int = 1_000
+    n_flat: int = 5_000
 
 
-QUICK = Sizes(small=1_000, large=5_000, n_profiles=500, n_processes=4, n_trials=25)
+QUICK = Sizes(small=1_000, large=5_000, n_profiles=500, n_processes=4, n_trials=25, n_proposals=30, n_flat=40)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +156,18 @@ def writers_postgresql(sizes: Sizes, folder: Path) -> list[Figure]:
         return _write_together("PostgreSQL", url, sizes)
 
 
+def proposals(sizes: Sizes, folder: Path) -> list[Figure]:
+    """Processor time of the default search's proposals, refits included, and whether memory stays flat."""
+    found = in_new_process(propose_all, sizes.n_proposals, sizes.small, sizes.n_flat)
+    run = f"{sizes.n_proposals:,} trials, prior of {sizes.small:,} experiences"
+    return [
+        Figure(f"proposal, mean over {run}", found["mean_ms"], "ms", 50),
+        Figure("proposal, last tenth of that run", found["last_ms"], "ms"),
+        Figure(f"memory growth over {sizes.n_flat:,} proposals", found["growth_mib"], "MiB", 20),
+        Figure(f"learning the prior from {sizes.small:,} experiences", found["prior_s"], "s"),
+    ]
+
+
 #: Name -> measurement, in the order of the table.
 MEASUREMENTS: dict[str, Measurement] = {
     "ingest": ingest,
@@ -159,6 +176,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "distance": distance,
     "writers-sqlite": writers_sqlite,
     "writers-postgresql": writers_postgresql,
+    "proposals": proposals,
 }
 
 
