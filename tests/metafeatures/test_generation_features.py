@@ -5,14 +5,18 @@ from __future__ import annotations
 import gzip
 import json
 import math
+import string
 import warnings
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nltk.tokenize import NLTKWordTokenizer
 from rouge_score.rouge_scorer import RougeScorer
+from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 from xautolm.metafeatures import GENERATION_SCHEMA, PUBLISHED_GENERATION, build_profile, profile_task, schema_of
 from xautolm.metafeatures.generation import content_words
@@ -172,7 +176,7 @@ def test_arbitrary_text_gives_finite_features(rows: list[tuple[str, str, list[tu
         [("the of and", "is the?", (Answer("the", 0),))] * 3,
         [("long " * 200_000, "How long?", (Answer("long", 0),))] * 3,
         [("a," * 500_000, "a" * 1_000_000, (Answer("a," * 500_000), Answer("b")))] * 3,
-        [(f"word {i} and more. " * 100, f"word {i}?", (Answer(f"other {i} words. " * 1_000),)) for i in range(300)],
+        [(f"word {i} and more. " * 100, f"word {i}?", (Answer(f"other {i} words. " * 1_000),)) for i in range(60)],
     ],
     ids=[
         *("no rows", "empty", "empty answers", "emoji", "surrogate", "stop words only", "1 MB contexts"),
@@ -183,22 +187,32 @@ def test_odd_tasks_give_finite_features_and_no_warnings(rows: list[tuple[str, st
     features_of(make_task(rows))
 
 
-def test_real_questions_resemble_the_published_features() -> None:
-    """The published SQuAD features come from the whole training set; ours is a sample of 3,000 rows."""
+def read_squad(n_rows: int) -> list[tuple[str, str, tuple[Answer, ...]]]:
     path = SHARED_DATA / "squad" / "train.jsonl.gz"
     if not path.exists():
         pytest.skip(f"the shared data set squad is not at {path}")
     with gzip.open(path, "rt", encoding="utf-8") as file:
-        lines = [json.loads(line) for line in file][:1000]
-    rows = [
-        (
-            line["context"],
-            line["question"],
-            tuple(map(Answer, line["answers"]["text"], line["answers"]["answer_start"])),
-        )
-        for line in lines
-    ]
-    features = features_of(make_task(rows))
+        lines = [json.loads(line) for line in islice(file, n_rows)]
+    places = [map(Answer, line["answers"]["text"], line["answers"]["answer_start"]) for line in lines]
+    return [(line["context"], line["question"], tuple(given)) for line, given in zip(lines, places, strict=True)]
+
+
+def test_words_of_real_texts_are_those_of_the_published_tokenizer() -> None:
+    """NLTK's, without the models for sentences, which must be downloaded: our texts are not split into sentences."""
+    without_punctuation = str.maketrans("", "", string.punctuation)
+    texts = [text for context, question, _ in read_squad(200) for text in (context, question)]
+    expected = [NLTKWordTokenizer().tokenize(text.lower().translate(without_punctuation)) for text in texts]
+    n_other = sum(
+        content_words(text) != [word for word in words if word.isalpha() and word not in ENGLISH_STOP_WORDS]
+        for text, words in zip(texts, expected, strict=True)
+    )
+
+    assert n_other <= len(texts) // 100
+
+
+def test_real_questions_resemble_the_published_features() -> None:
+    """The published SQuAD features come from the whole training set; ours is a sample of 3,000 rows."""
+    features = features_of(make_task(read_squad(1000)))
 
     assert features["mean_prompt_chars"] == pytest.approx(841.9, rel=0.15)
     assert features["mean_target_chars"] == pytest.approx(20.15, rel=0.25)
