@@ -51,7 +51,8 @@ Array = npt.NDArray[np.float64]
 
 
 def _form(*normalizers: Normalizer, **facts: Any) -> DistanceOptions:
-    return DistanceOptions(normalizers=normalizers, **facts)
+    """A form that scales by the store, so that it needs no units."""
+    return DistanceOptions(normalizers=normalizers, task_unit=1.0, semantic_unit=1.0, system_unit=1.0, **facts)
 
 
 #: Forms of the distance that are compared; the first is the default.

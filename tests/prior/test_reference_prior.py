@@ -135,7 +135,7 @@ def test_neighbours_tell_the_parts_of_their_distance(
     prior = build([experience(pipeline("s"), dataset="far", features=far), experience(pipeline("m"))])
     near, distant = prior.neighbours
     assert near.groups == {"task": 0.0, "system": 0.0}
-    assert distant.distance == pytest.approx((0.4 * distant.groups["task"] + 0.3 * distant.groups["system"]) / 0.7)
+    assert distant.distance == pytest.approx(0.7 * distant.groups["task"] + 0.3 * distant.groups["system"])
     assert Prior.from_dict(json.loads(json.dumps(prior.to_dict()))) == prior
 
 

@@ -27,6 +27,8 @@ from xautolm.prior.similarity import (
 from xautolm.records import Profile
 
 MakeProfile = Callable[..., Profile]
+#: Without units, so that figures can be worked out by hand.
+PLAIN = DistanceOptions(task_unit=1.0, semantic_unit=1.0, system_unit=1.0)
 BOTH_FORMS = [DistanceOptions(), DistanceOptions.published()]
 
 
@@ -40,25 +42,32 @@ def test_nearer_task_has_the_smaller_distance_and_the_same_task_none(
     assert 0 < d[1] < d[2]
 
 
-def test_missing_embedding_rescales_the_other_weights(profile: MakeProfile) -> None:  # defect 11
+def test_missing_embedding_leaves_its_weight_to_the_task_features(profile: MakeProfile) -> None:  # defect 11
+    here = profile(1000, 2, semantic=(1.0, 0.0))
     far = profile(100_000, 40, semantic=(0.0, 1.0))
-    near = profile(1200, 2, semantic=(1.0, 0.1))
-    without = distances(profile(1000, 2), [far, near])
-    with_embedding = distances(profile(1000, 2, semantic=(1.0, 0.0)), [far, near])
-    assert np.isfinite(without).all()
-    task_only = distances(profile(1000, 2), [far, near], DistanceOptions(system_weight=0.0))
-    assert without == pytest.approx(task_only * 0.4 / 0.7)
-    assert with_embedding[0] == pytest.approx(without[0] * 0.7 + 0.3 * 1.0)
+    away = replace(far, system={"ram_gib": 512.0, "gpu_memory_gib": 0.0})
+    without = replace(away, semantic=None)
+    parts = distance_parts(here, [away, without])
+    task, system = parts["task"][0], parts["system"][0]
+    d = distances(here, [away, without])
+    assert d[0] == pytest.approx(0.4 * task + 0.3 * parts["semantic"][0] + 0.3 * system)
+    assert d[1] == pytest.approx(0.7 * task + 0.3 * system)
+    no_machine = replace(without, system={})
+    assert distances(here, [no_machine])[0] == pytest.approx(task)
+    no_features = replace(away, task={})
+    assert distances(here, [no_features])[0] == pytest.approx(0.7 * parts["semantic"][0] + 0.3 * system)
+    switched_off = DistanceOptions(semantic_weight=0.0)
+    assert distances(here, [away], switched_off)[0] == pytest.approx((0.4 * task + 0.3 * system) / 0.7)
 
 
 def test_parts_are_what_the_distance_is_made_of(profile: MakeProfile) -> None:
     others = [profile(100_000, 40, semantic=(0.0, 1.0)), profile(1200, 2)]
     parts = distance_parts(profile(1000, 2, semantic=(1.0, 0.0)), others)
     assert set(parts) == set(GROUPS)
-    assert parts["semantic"][0] == pytest.approx(1.0)
+    assert parts["semantic"][0] == pytest.approx(1.0 / DistanceOptions().semantic_unit)
     assert math.isnan(parts["semantic"][1])
     assert parts["system"].tolist() == [0.0, 0.0]
-    expected = (0.4 * parts["task"][0] + 0.3 * parts["semantic"][0]) / 1.0
+    expected = 0.4 * parts["task"][0] + 0.3 * parts["semantic"][0]
     assert combined(parts, DistanceOptions())[0] == pytest.approx(expected)
 
 
@@ -85,7 +94,7 @@ def test_schemas_of_different_age_and_kind_are_compared_over_the_names_they_shar
     new = replace(old, schema="classification/2", task={**old.task, "vocabulary": 900.0}, system_schema="system/2")
     answers = Profile("generation/1", {"n_train": 100.0, "mean_prompt_chars": 50.0}, "system/2", {"ram_gib": 64.0})
     far = replace(new, task={"n_train": 1e5, "n_classes": 2000.0, "vocabulary": 9e5})
-    parts = distance_parts(new, [old, answers, far])
+    parts = distance_parts(new, [old, answers, far], PLAIN)
     # Two of the three features exist in one kind of task only; a feature of an older release is not held against it.
     assert parts["task"].tolist() == pytest.approx([0.0, math.sqrt(2 / 3), 1.0])
     assert parts["system"].tolist() == pytest.approx([0.0, math.log(8) / math.log(1000), 0.0])
@@ -96,7 +105,7 @@ def test_distance_over_some_of_the_features_is_scaled_to_all_of_them(profile: Ma
     here = Profile("t/2", {"a": 0.0, "b": 0.0, "c": 0.0, "d": 0.0}, "s/1", {})
     whole = replace(here, task=dict.fromkeys("abcd", 1.0))
     part = replace(here, schema="t/1", task={"a": 1.0})
-    unscaled = DistanceOptions(normalizers=(), is_per_feature=False)
+    unscaled = replace(PLAIN, normalizers=(), is_per_feature=False)
     assert distance_parts(here, [whole, part], unscaled)["task"].tolist() == [2.0, 2.0]
     manhattan = replace(unscaled, metric="manhattan")
     assert distance_parts(here, [whole, part], manhattan)["task"].tolist() == [4.0, 4.0]
@@ -117,7 +126,7 @@ def test_what_only_an_embedding_could_tell_is_not_taken_for_a_measured_zero() ->
 def test_cosine_over_shared_features_leaves_the_others_out() -> None:
     here = Profile("t/2", {"a": 1.0, "b": 0.0, "c": 5.0}, "s/1", {})
     other = Profile("t/1", {"a": 2.0, "b": 2.0}, "s/1", {})
-    parts = distance_parts(here, [other], DistanceOptions(metric="cosine", normalizers=()))
+    parts = distance_parts(here, [other], replace(PLAIN, metric="cosine", normalizers=()))
     assert parts["task"][0] == pytest.approx(1 - math.sqrt(0.5))
 
 
@@ -148,7 +157,7 @@ def test_one_absurd_row_does_not_flatten_the_others(profile: MakeProfile, absurd
     with_absurd = [*others, profile(absurd, absurd)]
     before, after = distances(here, others), distances(here, with_absurd)
     assert after[:-1] == pytest.approx(before)
-    assert before.max() < after[-1] < 6
+    assert before.max() < after[-1] < 20
     clipped = DistanceOptions(normalizers=("log", "clip", "min-max"))
     published = DistanceOptions.published()
     shrunk = {
@@ -162,9 +171,9 @@ def test_distance_does_not_depend_on_what_else_is_in_the_store(profile: MakeProf
     here, there = profile(1000, 2), profile(1200, 3)
     alone = distances(here, [there])[0]
     assert distances(here, [there, profile(900_000, 400), profile(10, 2)])[0] == pytest.approx(alone)
-    assert alone < 0.1, "two near tasks are near, also when there are no others"
+    assert alone < 0.2, "two near tasks are near, also when there are no others"
     published = DistanceOptions.published()
-    assert distances(here, [there], published)[0] > 5 * alone, "the published form stretches them to the whole range"
+    assert distances(here, [there], published)[0] > 3 * alone, "the published form stretches them to the whole range"
 
 
 def test_table_is_symmetric_with_a_diagonal_of_zeros(profile: MakeProfile) -> None:

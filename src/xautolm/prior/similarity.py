@@ -1,8 +1,8 @@
 """How far past tasks are from the current one, by their meta-features.
 
-Three groups of features: task 0.4, semantic 0.3 and system 0.3 (published weights). A group that one of the
-two profiles lacks is left out and the other weights are scaled up, so a distance is always finite. Features
-are compared by name: of profiles with different schemas, those that both have count.
+Three groups of features: task 0.4, semantic 0.3 and system 0.3 (published weights). A group that one of the two
+profiles lacks is left out and other weights are scaled up, so a distance is always finite. Features are compared by
+name: of profiles with different schemas, those that both have count.
 """
 
 from __future__ import annotations
@@ -52,6 +52,10 @@ class DistanceOptions:
         features: names of the task and system features that count; None = all.
         is_per_feature: whether the distances of task and system are divided by the root of the number of features
             (Euclidean) or by the number (Manhattan), so that a group does not weigh more for having more features.
+        task_unit: what counts as 1 in the task features; like the next two about what unrelated tasks are apart, so
+            that a group that is missing makes a task neither nearer nor farther.
+        semantic_unit: the same of the mean embedding.
+        system_unit: the same of the machine features: a laptop and a server with a GPU are about 1.6 apart.
     """
 
     task_weight: float = 0.4
@@ -62,11 +66,21 @@ class DistanceOptions:
     semantic_metric: Metric = "cosine"
     features: frozenset[str] | None = None
     is_per_feature: bool = True
+    task_unit: float = 0.25
+    semantic_unit: float = 0.65
+    system_unit: float = 0.5
 
     @classmethod
     def published(cls) -> DistanceOptions:
         """The distance of the paper's code: its features, normalisers and weights (`method.md` 1.3)."""
-        return cls(normalizers=("log", "min-max"), features=PUBLISHED_FEATURES, is_per_feature=False)
+        return cls(
+            normalizers=("log", "min-max"),
+            features=PUBLISHED_FEATURES,
+            is_per_feature=False,
+            task_unit=1.0,
+            semantic_unit=1.0,
+            system_unit=1.0,
+        )
 
     @property
     def weights(self) -> Mapping[str, float]:
@@ -82,9 +96,11 @@ def is_same_data(fingerprint: str, sketch: Sequence[int], other_fingerprint: str
 def distances(current: Profile, others: Sequence[Profile], options: DistanceOptions | None = None) -> Array:
     """Distance of each profile to the current one, (n_others,), finite and not negative.
 
+    By default 0 is the same task on the same machine, and two unrelated tasks of one kind are about 1 apart.
+
     >>> near, far, here = (Profile("t/1", {"n": n}, "s/1", {}) for n in (20.0, 1000.0, 10.0))
     >>> distances(here, [near, far]).round(2).tolist()
-    [0.1, 0.67]
+    [0.4, 2.67]
     """
     options = options or DistanceOptions()
     return combined(distance_parts(current, others, options), options)
@@ -114,23 +130,37 @@ def distance_table(profiles: Sequence[Profile], options: DistanceOptions | None 
 def combined(parts: Mapping[str, Array], options: DistanceOptions) -> Array:
     """Weighted mean of the groups that are there (not NaN), (n,), always finite.
 
-    Of a task of which neither features nor embedding can be compared nothing is known: it is put at the largest
-    distance of the others, or at 1, however similar its machine is.
+    Features and embedding both describe the task: when one is missing the other has the weight of both, so that the
+    machine does not gain by it. A task of which neither can be compared is put at the largest distance of the others,
+    or at 1, however similar its machine is.
 
-    >>> parts = {"task": np.array([1.0, 2.0]), "semantic": np.array([0.0, np.nan])}
-    >>> combined(parts, DistanceOptions(task_weight=1, semantic_weight=3)).tolist()
-    [0.25, 2.0]
+    Args:
+        parts: group -> distances, (n,); a group that is not there is missing everywhere.
+        options: the weights.
+
+    >>> parts = {"task": np.array([1.0, 2.0]), "semantic": np.array([0.0, np.nan]), "system": np.array([0.0, 0.0])}
+    >>> combined(parts, DistanceOptions(task_weight=0.4, semantic_weight=0.1, system_weight=0.5)).tolist()
+    [0.4, 1.0]
     """
-    total, weight = np.zeros(len(parts["task"])), np.zeros(len(parts["task"]))
-    comparable = np.zeros(len(parts["task"]), dtype=bool)
+    n = len(next(iter(parts.values())))
+    known = {group: _known(parts, group, options, n) for group in GROUPS}
+    handed = {"task": "semantic", "semantic": "task"}
+    total, weight = np.zeros(n), np.zeros(n)
     for group, distance in parts.items():
-        known = np.isfinite(distance) & (options.weights[group] > 0)
-        total[known] += options.weights[group] * distance[known]
-        weight[known] += options.weights[group]
-        comparable |= known & (group != "system")
+        other = handed.get(group)
+        extra = options.weights[other] * ~known[other] if other else 0.0
+        share = np.where(known[group], options.weights[group] + extra, 0.0)
+        total += share * np.where(known[group], distance, 0.0)
+        weight += share
+    comparable = known["task"] | known["semantic"]
     total[comparable] /= weight[comparable]
     total[~comparable] = total[comparable].max() if comparable.any() else 1.0
     return total
+
+
+def _known(parts: Mapping[str, Array], group: str, options: DistanceOptions, n: int) -> npt.NDArray[np.bool_]:
+    """Which distances of a group can be told and count."""
+    return np.isfinite(parts.get(group, np.full(n, np.nan))) & (options.weights[group] > 0)
 
 
 class Comparison:
@@ -152,10 +182,13 @@ class Comparison:
     def parts(self, i: int) -> Mapping[str, Array]:
         """Group -> distance of every profile to profile `i`, (n_profiles,), NaN where it cannot be told."""
         options, is_other_kind = self._options, self._kinds != self._kinds[i]
+        task = _shared_distances(self._task, i, options.metric, options.is_per_feature, is_other_kind)
+        semantic = _shared_distances(self._semantic, i, options.semantic_metric, is_per_feature=False)
+        system = _shared_distances(self._system, i, options.metric, options.is_per_feature)
         return {
-            "task": _shared_distances(self._task, i, options.metric, options.is_per_feature, is_other_kind),
-            "semantic": _shared_distances(self._semantic, i, options.semantic_metric, is_per_feature=False),
-            "system": _shared_distances(self._system, i, options.metric, options.is_per_feature),
+            "task": task / options.task_unit,
+            "semantic": semantic / options.semantic_unit,
+            "system": system / options.system_unit,
         }
 
 
