@@ -76,24 +76,31 @@ def test_near_tasks_move_the_belief(settings: Settings, fill: Callable[..., None
     before, after = weights(explanation, "method")
     assert before == {"head": 0.5, "full": 0.5}
     assert after["head"] > 0.6
-    assert explanation.prior_kind == "reference"
+    assert explanation.prior_kind == "learned"
+    assert "predicts success" in explanation.notes[0]
     assert explanation.table_names == ("this data", "near")
 
 
-def test_it_says_what_fit_would_believe(settings: Settings, fill: Callable[..., None]) -> None:
+@pytest.mark.parametrize("kind", ["learned", "reference", "knn"])
+def test_it_says_what_fit_would_believe(kind: str, settings: Settings, fill: Callable[..., None]) -> None:
+    settings = settings.model_copy(update={"prior": kind})
     fill("near")
     fill("other", profile=Profile("classification/1", {"n_train": 9e5}, "system/1", {"ram_gib": 512.0}))
+    fill("asked", kind="question-answering", profile=Profile("generation/1", {"n_train": 9.0}, "system/1", {}))
     explanation = explain(settings)
     subject = preparation.describe(settings, Silent())
     space = preparation.whole_space(settings, subject)
     with ExperienceStore(preparation.default_store_url(preparation.os.environ)) as store:
         prior = preparation.make_prior(settings, space, store, subject.task, explanation.profile)
-    assert prior.n_experiences == len(explanation.counted)
+    assert prior.kind == explanation.prior_kind == kind
+    assert len(explanation.counted) == sum(n.n_positive + n.n_negative for n in prior.neighbours)
     assert prior.model is not None
     fitted = SearchModel.from_dict(prior.model).describe()
     assert fitted["method"] == next(d for d in explanation.decisions if d.handle == "method").after
-    assert {(n.dataset_id, n.n_positive, n.n_negative) for n in prior.neighbours} == {
-        (task.dataset_id, task.n_positive, task.n_negative) for task in explanation.near
+    counts = {(n.dataset_id, n.distance, n.n_positive, n.n_negative) for n in prior.neighbours}
+    shown = explanation.near
+    assert counts == {
+        (t.dataset_id, t.distance, t.n_positive, t.n_negative) for t in shown if t.n_positive + t.n_negative
     }
 
 

@@ -20,8 +20,8 @@ NAMES = ["AutoLM", "ExperienceSampler", "Pipeline", "Report", "TrialResult", "XA
 
 OPTIONS = {
     "explain": [
-        "--column", "--exclude-dataset", "--html", "--json", "--methods", "--models", "--no-semantic", "--seed",
-        "--store", "--target", "--task", "--test", "--text", "--valid",
+        "--column", "--exclude-dataset", "--html", "--json", "--methods", "--models", "--no-semantic", "--prior",
+        "--seed", "--store", "--target", "--task", "--test", "--text", "--valid",
     ],
     "fit": [
         "--backend", "--budget", "--cold", "--column", "--config", "--constraint", "--device",

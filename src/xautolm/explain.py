@@ -15,17 +15,19 @@ from xautolm import preparation
 from xautolm.config import Settings
 from xautolm.data.load import KINDS
 from xautolm.data.summary import summary_lines
+from xautolm.experience.groups import ExperienceGroup
 from xautolm.experience.location import default_store_url, display_url, is_there
 from xautolm.experience.store import ExperienceStore
 from xautolm.preparation import Subject
-from xautolm.prior.evidence import RatedGroup, nearest, rate_groups
+from xautolm.prior.evidence import RatedGroup, rate_groups
 from xautolm.prior.explanation import Decision, Explanation, counted, decisions, near_tasks, task_table
+from xautolm.prior.knn import KnnOptions, nearest_evidence
 from xautolm.prior.model import SearchModel
 from xautolm.prior.reference import Evidence, ReferenceOptions, replay, weighed
 from xautolm.prior.similarity import DistanceOptions
 from xautolm.profiling import profile_alone
 from xautolm.recording import Silent
-from xautolm.records import Profile
+from xautolm.records import Profile, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +54,9 @@ def explain(settings: Settings) -> Explanation:
         profile = profile_alone(task, slots, with_embeddings=settings.semantic)
         url = settings.store or default_store_url(os.environ)
         store = _open(url, stack)
-        options = DistanceOptions()
+        options = preparation.distance_of(settings)
         groups = store.groups(None, settings.exclude_dataset) if store else []
-        near = rate_groups(groups, profile, task.fingerprint, task.sketch, options)
+        near = _near(groups, task, profile, options)
         belief = _belief(settings, subject, profile, store)
         names, table = task_table(profile, near, options)
         return Explanation(
@@ -74,6 +76,15 @@ def explain(settings: Settings) -> Explanation:
         )
 
 
+def _near(
+    groups: Sequence[ExperienceGroup], task: Task, profile: Profile, options: DistanceOptions
+) -> list[RatedGroup]:
+    """Past tasks of any kind, nearest first; those of this kind are measured among themselves, as for the prior."""
+    same, other = ([group for group in groups if (group.kind == task.kind) is is_same] for is_same in (True, False))
+    rated = [rate_groups(part, profile, task.fingerprint, task.sketch, options) for part in (same, other)]
+    return sorted((item for part in rated for item in part), key=lambda item: item.distance)
+
+
 def _open(url: str, stack: ExitStack) -> ExperienceStore | None:
     if not is_there(url):
         return None
@@ -84,23 +95,18 @@ def _open(url: str, stack: ExitStack) -> ExperienceStore | None:
 
 def _belief(settings: Settings, subject: Subject, profile: Profile, store: ExperienceStore | None) -> _Belief:
     """The cold model of the whole space, and the same warmed by what the prior reads; nothing without a search."""
-    options, task = ReferenceOptions(), subject.task
+    task = subject.task
     if task.kind not in preparation.SEARCHED:
         return _Belief((), ())
     space = preparation.whole_space(settings, subject)
+    options = KnnOptions().replayed if settings.prior == "knn" else ReferenceOptions()
     cold = SearchModel.informed(space, options.default_share)
     if store is None or settings.prior == "none":
         return _Belief(decisions(cold, cold), ())
-    rated = nearest(
-        store,
-        task.kind,
-        profile,
-        task.fingerprint,
-        task.sketch,
-        options=options.distance,
-        exclude_datasets=settings.exclude_dataset,
-    )
-    warm, used = replay(space, weighed(rated, options), options)
+    rated = preparation.past_trials(settings, store, task, profile)
+    is_knn = settings.prior == "knn"  # `learned` has the model of `reference`
+    evidence = nearest_evidence(rated, profile, KnnOptions()) if is_knn else weighed(rated, options)
+    warm, used = replay(space, evidence, options)
     return _Belief(decisions(cold, warm), used)
 
 
@@ -125,7 +131,9 @@ def _notes(
         return (f"The store holds no experiences of {kind}, only of other kinds of task: a run would start cold.",)
     if not used:
         return ("No experience in the store says anything about the models and methods here: a run would start cold.",)
+    if settings.prior != "learned":
+        return ()
     return (
-        "How much an experience counts is decided by the prior `reference`, which measures distances as published: by "
-        "fewer features. Its order of the tasks may differ from the one shown.",
+        "Beside what is shown here, the prior `learned` predicts success, time, memory and quality of what is drawn, "
+        "from the same experiences, and tries the most promising first.",
     )

@@ -276,21 +276,29 @@ def make_prior(settings: Settings, space: Space, store: ExperienceStore | None, 
     """The warm prior from the store, or a cold one; this data's own earlier runs count as distance 0."""
     if settings.prior == "none" or store is None:
         return cold_prior()
-    options = ReferenceOptions()
-    distance = options.distance if settings.prior == "reference" else DistanceOptions()
-    rated = nearest(
+    rated = past_trials(settings, store, task, profile)
+    prior = build_knn_prior(space, rated, profile) if settings.prior == "knn" else build_reference_prior(space, rated)
+    if settings.prior == "learned" and rated:
+        prior = with_predictors(prior, space, rated, settings.parsed_objectives)
+    return replace(prior, gains=past_gains([item.experience for item in rated]))
+
+
+def past_trials(settings: Settings, store: ExperienceStore, task: Task, profile: Profile) -> list[Rated]:
+    """The experiences that a prior is made of, nearest tasks first."""
+    return nearest(
         store,
         task.kind,
         profile,
         task.fingerprint,
         task.sketch,
-        options=distance,
+        options=distance_of(settings),
         exclude_datasets=settings.exclude_dataset,
     )
-    prior = build_knn_prior(space, rated, profile) if settings.prior == "knn" else build_reference_prior(space, rated)
-    if settings.prior == "learned" and rated:
-        prior = with_predictors(prior, space, rated, settings.parsed_objectives)
-    return replace(prior, gains=past_gains([item.experience for item in rated]))
+
+
+def distance_of(settings: Settings) -> DistanceOptions:
+    """How the prior of a run compares tasks: `reference` as published, the others on the fixed scale."""
+    return ReferenceOptions().distance if settings.prior == "reference" else DistanceOptions()
 
 
 def with_predictors(prior: Prior, space: Space, rated: Sequence[Rated], objectives: Sequence[Objective]) -> Prior:

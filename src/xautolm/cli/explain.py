@@ -29,6 +29,7 @@ def explain(
     ] = None,
     models: Annotated[str | None, typer.Option(help="Names, folders or hub ids, separated by commas.")] = None,
     methods: Annotated[str | None, typer.Option(help="head, partial, lora, full.  [default: all]")] = None,
+    prior: Annotated[str | None, typer.Option(help="learned, reference, knn or none.")] = None,
     store: Annotated[str | None, typer.Option(help="URL of the experience store.  [default: XAUTOLM_STORE]")] = None,
     exclude_dataset: Annotated[list[str] | None, typer.Option(help="Leave out experiences of this data set.")] = None,
     no_semantic: Annotated[
@@ -58,6 +59,7 @@ def explain(
             "column": roles(column),
             "models": listed(models),
             "methods": listed(methods),
+            "prior": prior,
             "store": store,
             "exclude_dataset": exclude_dataset or None,
             "semantic": False if no_semantic else None,

@@ -48,7 +48,7 @@ def fit(
     models: Annotated[str | None, typer.Option(help="Names, folders or hub ids, separated by commas.")] = None,
     exclude_models: Annotated[str | None, typer.Option(help="Models to leave out.")] = None,
     methods: Annotated[str | None, typer.Option(help="head, partial, lora, full.  [default: all]")] = None,
-    prior: Annotated[str | None, typer.Option(help="reference or none.")] = None,
+    prior: Annotated[str | None, typer.Option(help="learned, reference, knn or none.")] = None,
     sampler: Annotated[str | None, typer.Option(help="experience or optuna:NAME.")] = None,
     cold: Annotated[bool, typer.Option("--cold", help="Start from nothing: --prior none.")] = False,
     store: Annotated[str | None, typer.Option(help="URL of the experience store.  [default: XAUTOLM_STORE]")] = None,

@@ -73,14 +73,18 @@ def build_knn_prior(space: Space, rated: Sequence[Rated], profile: Profile, opti
         The warm prior with its neighbours; a cold one when no experience changed the model.
     """
     options = options or KnnOptions()
-    evidence = teaching(rated, options.replayed)
-    raw = _raw_distances(evidence, profile) if options.as_published else [item.distance for item in evidence]
-    distance = _scaled(np.asarray(raw, dtype=float))
-    chosen = [*_successes(evidence, distance, options), *_failures(evidence, distance, options)]
-    model, used = replay(space, chosen, options.replayed)
+    model, used = replay(space, nearest_evidence(rated, profile, options), options.replayed)
     if not used:
         return cold_prior()
     return Prior("knn", len(used), 1.0, model.to_dict(), neighbours(used))
+
+
+def nearest_evidence(rated: Sequence[Rated], profile: Profile, options: KnnOptions) -> list[Evidence]:
+    """The k best successes and the k failures that teach, with their learning rates; arguments as above."""
+    evidence = teaching(rated, options.replayed)
+    raw = _raw_distances(evidence, profile) if options.as_published else [item.distance for item in evidence]
+    distance = _scaled(np.asarray(raw, dtype=float))
+    return [*_successes(evidence, distance, options), *_failures(evidence, distance, options)]
 
 
 def _successes(evidence: Sequence[Evidence], distance: Array, options: KnnOptions) -> list[Evidence]:
