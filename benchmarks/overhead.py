@@ -29,9 +29,10 @@ from xautolm.config import make_settings
 from xautolm.experience.groups import ExperienceGroup
 from xautolm.experience.store import ExperienceStore
 from xautolm.metafeatures.machine import machine_facts
-from xautolm.preparation import library_versions, make_prior
+from xautolm.preparation import library_versions
 from xautolm.prior.similarity import distances
 from xautolm.records import Split, Task
+from xautolm.warmstart import make_prior
 
 KIND = "text-classification"
 

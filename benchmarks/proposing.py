@@ -11,7 +11,6 @@ import numpy as np
 from benchmarks.recording.space import recorded_space
 from benchmarks.synthetic import draw_result, make_experiences
 from xautolm.config import OBJECTIVES
-from xautolm.preparation import with_predictors
 from xautolm.prior.evidence import rate
 from xautolm.prior.reference import build_reference_prior
 from xautolm.prior.similarity import DistanceOptions
@@ -19,6 +18,7 @@ from xautolm.records import TrialResult
 from xautolm.search.plan import Plan
 from xautolm.search.ranking import Ranking
 from xautolm.space.feasibility import DEFAULT_SPEED, Limits, TaskSize
+from xautolm.warmstart import with_predictors
 
 #: Number of the first pipeline of the run: none of the experiences has it.
 _FIRST = 10_000_000

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xautolm import preparation
+from xautolm import preparation, warmstart
 from xautolm.config import Settings, make_settings
 from xautolm.errors import StoreError
 from xautolm.experience.store import ExperienceStore
@@ -91,7 +91,7 @@ def test_it_says_what_fit_would_believe(kind: str, settings: Settings, fill: Cal
     subject = preparation.describe(settings, Silent())
     space = preparation.whole_space(settings, subject)
     with ExperienceStore(preparation.default_store_url(preparation.os.environ)) as store:
-        prior = preparation.make_prior(settings, space, store, subject.task, explanation.profile)
+        prior = warmstart.make_prior(settings, space, store, subject.task, explanation.profile)
     assert prior.kind == explanation.prior_kind == kind
     assert len(explanation.counted) == sum(n.n_positive + n.n_negative for n in prior.neighbours)
     assert prior.model is not None

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from xautolm import preparation
+from xautolm import preparation, warmstart
 from xautolm.config import Settings
 from xautolm.data.load import KINDS
 from xautolm.data.summary import summary_lines
@@ -54,7 +54,7 @@ def explain(settings: Settings) -> Explanation:
         profile = profile_alone(task, slots, with_embeddings=settings.semantic)
         url = settings.store or default_store_url(os.environ)
         store = _open(url, stack)
-        options = preparation.distance_of(settings)
+        options = warmstart.distance_of(settings)
         groups = store.groups(None, settings.exclude_dataset) if store else []
         near = _near(groups, task, profile, options)
         belief = _belief(settings, subject, profile, store)
@@ -103,7 +103,7 @@ def _belief(settings: Settings, subject: Subject, profile: Profile, store: Exper
     cold = SearchModel.informed(space, options.default_share)
     if store is None or settings.prior == "none":
         return _Belief(decisions(cold, cold), ())
-    rated = preparation.past_trials(settings, store, task, profile)
+    rated = warmstart.past_trials(settings, store, task, profile)
     is_knn = settings.prior == "knn"  # `learned` has the model of `reference`
     evidence = nearest_evidence(rated, profile, KnnOptions()) if is_knn else weighed(rated, options)
     warm, used = replay(space, evidence, options)

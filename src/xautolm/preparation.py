@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -28,22 +27,12 @@ from xautolm.export import ExportContext
 from xautolm.metafeatures.gpus import visible_gpus
 from xautolm.metafeatures.machine import available_memory_mib, machine_facts, usable_cores
 from xautolm.methods.method import Facts
-from xautolm.pareto import COSTS
-from xautolm.prior.anatomy import ModelBook
-from xautolm.prior.evidence import Rated, nearest
-from xautolm.prior.knn import build_knn_prior
-from xautolm.prior.learned import learn
-from xautolm.prior.lessons import Lessons
-from xautolm.prior.physics import Physicist
-from xautolm.prior.reference import ReferenceOptions, build_reference_prior, cold_prior
-from xautolm.prior.similarity import DistanceOptions
 from xautolm.quantities import parse_size
 from xautolm.recording import Observer
-from xautolm.records import Experience, Gains, ModelSpec, Objective, Prior, Profile, Task, TrialResult
+from xautolm.records import Experience, ModelSpec, Prior, Profile, Task, TrialResult
 from xautolm.search.plan import FitCheck, Plan
 from xautolm.search.ranking import Ranking
 from xautolm.search.samplers import check_sampler
-from xautolm.search.stopping import gains_of
 from xautolm.space.build import adapt_default, build_space, length_choices
 from xautolm.space.catalogue import EMBEDDED_NAME, embedded_folder, resolve_models
 from xautolm.space.feasibility import Limits, Speed, TaskSize
@@ -54,8 +43,6 @@ from xautolm.space.params import Dropped, Space
 SEARCHED = (KIND,)
 _LIBRARIES = ("xautolm", "torch", "transformers", "peft", "optuna", "scikit-learn", "numpy")
 _MEMORY_SHARE = 0.8
-#: Curves of past trials that early stopping is calibrated on.
-_MAX_CURVES = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,51 +257,6 @@ def task_size(task: Task, lengths: Sequence[int]) -> TaskSize:
     ordered = sorted(lengths)
     quantiles = tuple(ordered[round(q / 100 * (len(ordered) - 1))] for q in range(101))
     return TaskSize(task.train.n_rows, task.validation.n_rows, len(task.labels), quantiles)
-
-
-def make_prior(settings: Settings, space: Space, store: ExperienceStore | None, task: Task, profile: Profile) -> Prior:
-    """The warm prior from the store, or a cold one; this data's own earlier runs count as distance 0."""
-    if settings.prior == "none" or store is None:
-        return cold_prior()
-    rated = past_trials(settings, store, task, profile)
-    prior = build_knn_prior(space, rated, profile) if settings.prior == "knn" else build_reference_prior(space, rated)
-    if settings.prior == "learned" and rated:
-        prior = with_predictors(prior, space, rated, settings.parsed_objectives)
-    return replace(prior, gains=past_gains([item.experience for item in rated]))
-
-
-def past_trials(settings: Settings, store: ExperienceStore, task: Task, profile: Profile) -> list[Rated]:
-    """The experiences that a prior is made of, nearest tasks first."""
-    return nearest(
-        store,
-        task.kind,
-        profile,
-        task.fingerprint,
-        task.sketch,
-        options=distance_of(settings),
-        exclude_datasets=settings.exclude_dataset,
-    )
-
-
-def distance_of(settings: Settings) -> DistanceOptions:
-    """How the prior of a run compares tasks: `reference` as published, the others on the fixed scale."""
-    return ReferenceOptions().distance if settings.prior == "reference" else DistanceOptions()
-
-
-def with_predictors(prior: Prior, space: Space, rated: Sequence[Rated], objectives: Sequence[Objective]) -> Prior:
-    """The prior with predictors of success, cost and quality, learned from past trials."""
-    score = next((objective for objective in objectives if objective.name not in COSTS), Objective("f1", "maximize"))
-    predictors = learn(Lessons.of(rated, Physicist(ModelBook(space.models.values())), score))
-    n_experiences = max(prior.n_experiences, predictors.n_lessons)
-    if n_experiences == 0:
-        return prior
-    return replace(prior, kind="learned", n_experiences=n_experiences, weight=1.0, learned=predictors.to_dict())
-
-
-def past_gains(experiences: Sequence[Experience]) -> tuple[Gains, ...]:
-    """How scores of past trials grew, of the first `_MAX_CURVES` experiences that tell."""
-    found = (gains_of(experience.result) for experience in experiences)
-    return tuple(islice((gains for gains in found if gains is not None), _MAX_CURVES))
 
 
 def open_store(settings: Settings, observer: Observer, stack: ExitStack) -> ExperienceStore | None:

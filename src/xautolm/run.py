@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from xautolm import finish, preparation
+from xautolm import finish, preparation, warmstart
 from xautolm.backends.energy import EnergyMeter, find_counters
 from xautolm.backends.local import LocalBackend, TrialContext
 from xautolm.config import Settings, make_settings, read_settings_file
@@ -118,7 +118,7 @@ def _prepare(
         limit_s=embed_limit_s(settings.parsed_budget),
     )
     plan = preparation.make_plan(settings, subject, limits, stopwatch.trial_speed(models[0]))
-    prior = preparation.make_prior(settings, plan.space, store, task, profile)
+    prior = warmstart.make_prior(settings, plan.space, store, task, profile)
     prepared = Prepared(settings, task, profile, plan, prior, folder.read_json("run.json")["run_id"])
     preparation.write_preparation(folder, prepared, subject.summary)
     return prepared

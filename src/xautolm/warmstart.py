@@ -1,0 +1,70 @@
+"""What a run believes before its first trial: the past trials that count, and the prior that they make."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import islice
+
+from xautolm.config import Settings
+from xautolm.experience.store import ExperienceStore
+from xautolm.pareto import COSTS
+from xautolm.prior.anatomy import ModelBook
+from xautolm.prior.evidence import Rated, nearest
+from xautolm.prior.knn import build_knn_prior
+from xautolm.prior.learned import learn
+from xautolm.prior.lessons import Lessons
+from xautolm.prior.physics import Physicist
+from xautolm.prior.reference import ReferenceOptions, build_reference_prior, cold_prior
+from xautolm.prior.similarity import DistanceOptions
+from xautolm.records import Experience, Gains, Objective, Prior, Profile, Task
+from xautolm.search.stopping import gains_of
+from xautolm.space.params import Space
+
+#: Curves of past trials that early stopping is calibrated on.
+_MAX_CURVES = 400
+
+
+def make_prior(settings: Settings, space: Space, store: ExperienceStore | None, task: Task, profile: Profile) -> Prior:
+    """The warm prior from the store, or a cold one; this data's own earlier runs count as distance 0."""
+    if settings.prior == "none" or store is None:
+        return cold_prior()
+    rated = past_trials(settings, store, task, profile)
+    prior = build_knn_prior(space, rated, profile) if settings.prior == "knn" else build_reference_prior(space, rated)
+    if settings.prior == "learned" and rated:
+        prior = with_predictors(prior, space, rated, settings.parsed_objectives)
+    return replace(prior, gains=past_gains([item.experience for item in rated]))
+
+
+def past_trials(settings: Settings, store: ExperienceStore, task: Task, profile: Profile) -> list[Rated]:
+    """The experiences that a prior is made of, nearest tasks first."""
+    return nearest(
+        store,
+        task.kind,
+        profile,
+        task.fingerprint,
+        task.sketch,
+        options=distance_of(settings),
+        exclude_datasets=settings.exclude_dataset,
+    )
+
+
+def distance_of(settings: Settings) -> DistanceOptions:
+    """How the prior of a run compares tasks: `reference` as published, the others on the fixed scale."""
+    return ReferenceOptions().distance if settings.prior == "reference" else DistanceOptions()
+
+
+def with_predictors(prior: Prior, space: Space, rated: Sequence[Rated], objectives: Sequence[Objective]) -> Prior:
+    """The prior with predictors of success, cost and quality, learned from past trials."""
+    score = next((objective for objective in objectives if objective.name not in COSTS), Objective("f1", "maximize"))
+    predictors = learn(Lessons.of(rated, Physicist(ModelBook(space.models.values())), score))
+    n_experiences = max(prior.n_experiences, predictors.n_lessons)
+    if n_experiences == 0:
+        return prior
+    return replace(prior, kind="learned", n_experiences=n_experiences, weight=1.0, learned=predictors.to_dict())
+
+
+def past_gains(experiences: Sequence[Experience]) -> tuple[Gains, ...]:
+    """How scores of past trials grew, of the first `_MAX_CURVES` experiences that tell."""
+    found = (gains_of(experience.result) for experience in experiences)
+    return tuple(islice((gains for gains in found if gains is not None), _MAX_CURVES))
