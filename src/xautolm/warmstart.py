@@ -10,7 +10,7 @@ from xautolm.config import Settings
 from xautolm.experience.store import ExperienceStore
 from xautolm.pareto import COSTS
 from xautolm.prior.anatomy import ModelBook
-from xautolm.prior.evidence import Rated, nearest
+from xautolm.prior.evidence import LIMIT, Rated, nearest
 from xautolm.prior.knn import build_knn_prior
 from xautolm.prior.learned import learn
 from xautolm.prior.lessons import Lessons
@@ -21,6 +21,8 @@ from xautolm.records import Experience, Gains, Objective, Prior, Profile, Task
 from xautolm.search.stopping import gains_of
 from xautolm.space.params import Space
 
+#: Experiences that predictors are learned from at most, nearest tasks first, so that they cost seconds.
+_LEARNED_LIMIT = 8_000
 #: Curves of past trials that early stopping is calibrated on.
 _MAX_CURVES = 400
 
@@ -46,6 +48,7 @@ def past_trials(settings: Settings, store: ExperienceStore, task: Task, profile:
         task.sketch,
         options=distance_of(settings),
         exclude_datasets=settings.exclude_dataset,
+        limit=_LEARNED_LIMIT if settings.prior == "learned" else LIMIT,
     )
 
 

@@ -156,8 +156,9 @@ class Encoder:
     def encode(self, points: Sequence[Point]) -> Array:
         """Rows of points, (n_points, n_columns), finite.
 
+        >>> from xautolm.space.params import Float
         >>> domains = {"batch": Categorical((4, 8, 16)), "rate": Float(1e-6, 1e-2, log=True)}
-        >>> Encoder(tree_of_domains(domains)).encode([{"batch": 8, "rate": 1e-4}]).tolist()
+        >>> Encoder(tree_of_domains(domains)).encode([{"batch": 8, "rate": 1e-4}]).round(6).tolist()
         [[0.5, 0.0, 1.0, 0.0, 0.5]]
         """
         blocks = [block for part in self._parts for block in self._blocks(part, points)]
