@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from explanations import cold_explanation, make_explanation
 
 from xautolm.errors import UsageError
 from xautolm.prior.explanation import THIS_TASK
+from xautolm.records import Profile
 from xautolm.report.explain_html import render_explanation, write_explanation
 from xautolm.report.explain_text import render_explanation_text
 
@@ -58,6 +60,22 @@ def test_without_experience_it_says_so_plainly(page) -> None:
     parsed = page(cold_explanation())
     assert "a run would start cold" in parsed.text
     assert not any(attrs.get("class") == "plot fitted" for _, attrs in parsed.tags)
+
+
+def test_when_nothing_counts_it_says_how_many_experiences_there_are(page) -> None:
+    near = [replace(task, n_positive=0, n_negative=0) for task in make_explanation().near]
+    idle = make_explanation(near=tuple(near), counted=(), decisions=(), prior_kind=None, kind="question-answering")
+    lines = render_explanation_text(idle).splitlines()
+    assert next(line for line in lines if "past task  " in line).split()[-2:] == ["experiences", "ok"]
+    assert next(line for line in lines if line.startswith("~ sst2")).split()[-2:] == ["40", "30"]
+    parsed = page(idle)
+    assert "with a score" in parsed.text
+    assert "learning rates" not in parsed.text
+
+
+def test_large_figures_are_written_out() -> None:
+    profile = Profile("generation/1", {"tokens": 362967.4, "share": 0.123456, "rows": 2400.0}, "system/2", {})
+    assert "tokens 362,967, share 0.1235, rows 2,400" in render_explanation_text(make_explanation(profile=profile))
 
 
 def test_page_shows_heat_map_and_beliefs(page) -> None:

@@ -12,6 +12,9 @@ from xautolm.report.prior_facts import from_explanation
 from xautolm.report.prior_plots import belief_figures, heat_map_figure
 from xautolm.report.wording import clean, number
 
+#: Figures from here on are written without decimals.
+LARGE = 10_000.0
+
 
 def render_explanation(explanation: Explanation) -> str:
     """The page as a string."""
@@ -77,7 +80,7 @@ def features(values: Mapping[str, float]) -> list[tuple[str, str]]:
 
 
 def _figure(value: float) -> str:
-    return f"{value:,.0f}" if value.is_integer() else number(value)
+    return f"{value:,.0f}" if value.is_integer() or abs(value) >= LARGE else number(value)
 
 
 def weights_in_words(weights: Mapping[str, float]) -> str:

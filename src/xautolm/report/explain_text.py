@@ -57,7 +57,7 @@ def _near(explanation: Explanation, facts: PriorFacts, width: int) -> str:
     lines = [
         f"{head} in {clean(explanation.store)}",
         _wrap(f"{weights_in_words(explanation.weights)}.", width),
-        _table(shown, width),
+        _table(shown, width, with_counts=facts.has_counts),
     ]
     if len(explanation.near) > len(shown):
         lines.append(f"  ({plural(len(explanation.near) - len(shown), 'farther task')} left out)")
@@ -66,18 +66,11 @@ def _near(explanation: Explanation, facts: PriorFacts, width: int) -> str:
     return "\n".join(lines)
 
 
-def _table(rows: Sequence[NeighbourRow], width: int) -> str:
-    head = ("past task", "distance", *GROUPS, "good", "failed", "for", "against")
+def _table(rows: Sequence[NeighbourRow], width: int, *, with_counts: bool) -> str:
+    counts = ("good", "failed", "for", "against") if with_counts else ("experiences", "ok")
+    head = ("past task", "distance", *GROUPS, *counts)
     body = [
-        (
-            row.name,
-            score(row.distance),
-            *(score(part) for part in row.parts),
-            f"{row.n_good:,}",
-            f"{row.n_bad:,}",
-            signed(row.weight_good),
-            signed(row.weight_bad),
-        )
+        (row.name, score(row.distance), *(score(part) for part in row.parts), *_counts(row, with_counts))
         for row in rows
     ]
     widths = [max(len(line[i]) for line in (head, *body)) for i in range(len(head))]
@@ -87,6 +80,12 @@ def _table(rows: Sequence[NeighbourRow], width: int) -> str:
     legend = {"=": "= the same data", "~": "~ another kind of task, which teaches nothing here"}
     used = [text for mark, text in legend.items() if mark in marks]
     return "\n".join([*lines, *([f"  ({'; '.join(used)})"] if used else [])])
+
+
+def _counts(row: NeighbourRow, with_counts: bool) -> tuple[str, ...]:
+    if with_counts:
+        return f"{row.n_good:,}", f"{row.n_bad:,}", signed(row.weight_good), signed(row.weight_bad)
+    return f"{row.n_experiences or 0:,}", f"{row.n_ok or 0:,}"
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

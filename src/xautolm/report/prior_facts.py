@@ -35,6 +35,7 @@ class NeighbourRow:
         distance: None when unknown.
         parts: distance by task, semantic and system features, None where it cannot be told.
         n_good: experiences that count as good, and `n_bad` as failures.
+        n_experiences: all that there are of it, and `n_ok` those with a score; None when unknown.
         weight_good: sum of their learning rates, None when unknown; like `weight_bad`.
         remark: what else there is to say.
         mark: `=` for the same data, `~` for another kind of task, which teaches nothing here.
@@ -45,6 +46,8 @@ class NeighbourRow:
     parts: tuple[float | None, ...]
     n_good: int
     n_bad: int
+    n_experiences: int | None = None
+    n_ok: int | None = None
     weight_good: float | None = None
     weight_bad: float | None = None
     remark: str = ""
@@ -78,6 +81,11 @@ class PriorFacts:
     @property
     def has_parts(self) -> bool:
         return any(part is not None for row in self.neighbours for part in row.parts)
+
+    @property
+    def has_counts(self) -> bool:
+        """Whether any experience counts; else there is only to say how many there are."""
+        return any(row.n_good or row.n_bad for row in self.neighbours)
 
     @property
     def has_weights(self) -> bool:
@@ -171,6 +179,8 @@ def _near(task: NearTask, kind: str) -> NeighbourRow:
         parts=tuple(task.groups.get(name) for name in GROUPS),
         n_good=task.n_positive,
         n_bad=task.n_negative,
+        n_experiences=task.n_experiences,
+        n_ok=task.n_ok,
         weight_good=task.weight_positive,
         weight_bad=task.weight_negative,
         remark=", ".join(remarks),

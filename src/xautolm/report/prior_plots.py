@@ -59,7 +59,7 @@ def probability_figure(before: Mapping[str, float], after: Mapping[str, float]) 
 
 
 def heat_map_figure(names: Sequence[str], table: Sequence[Sequence[float]]) -> Figure:
-    """Distances between tasks, the current one first; near is dark."""
+    """Distances between tasks, the current one first; near is blue."""
     labels = [escape(clean(name, 18)) for name in names]
     n = len(names)
     axis = {"tickvals": list(range(n)), "ticktext": labels, "showgrid": False, "zeroline": False, "automargin": True}
