@@ -147,7 +147,7 @@ def decision_row(decision: Decision, name: str) -> DecisionRow:
         old, new = decision.before["weights"], decision.after["weights"]
         moved = sorted(old, key=lambda choice: -abs(new[choice] - old[choice]))[:N_CHOICES]
         shown = [choice for choice in old if choice in moved]
-        before, after = (", ".join(f"{clean(c, 60)} {percent(w[c])}" for c in shown) for w in (old, new))
+        before, after = (", ".join(f"{clean(c, 60)}: {percent(w[c])}" for c in shown) for w in (old, new))
         move = ", ".join(f"{clean(c, 60)}: {100 * old[c]:.0f} -> {100 * new[c]:.0f} %" for c in shown)
         return DecisionRow(clean(name, 60), before, after, move, decision.shift)
     before, after = (
