@@ -22,7 +22,7 @@ from xautolm.search.stopping import gains_of
 from xautolm.space.params import Space
 
 #: Experiences that predictors are learned from at most, nearest tasks first, so that they cost seconds.
-_LEARNED_LIMIT = 8_000
+_LEARNED_LIMIT = 5_000
 #: Curves of past trials that early stopping is calibrated on.
 _MAX_CURVES = 400
 

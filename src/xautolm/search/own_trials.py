@@ -12,7 +12,7 @@ Flags = npt.NDArray[np.bool_]
 Groups = npt.NDArray[np.int64]
 
 #: Trials that a model's parameters are learned from, and that it predicts from, at most.
-_MAX_FIT, _MAX_POINTS = 100, 200
+_MAX_FIT, _MAX_POINTS, _NEWEST = 100, 200, 40
 #: Trials that it takes to believe that an estimate is off by a constant factor as much as that it is right.
 _OFFSET_TRIALS = 2
 _LEAST_SD = 0.02
@@ -44,6 +44,19 @@ def spread(rows: Array, n: int) -> npt.NDArray[np.int64]:
     return np.sort(np.asarray(chosen))
 
 
+class _Cover:
+    """Which trials a model predicts from: those that cover what it was learned from, and the newest ones."""
+
+    def __init__(self) -> None:
+        self._known: tuple[int, npt.NDArray[np.int64]] | None = None
+
+    def __call__(self, own_rows: Array, n_learned: int) -> npt.NDArray[np.int64]:
+        """Indices of at most `_MAX_POINTS` rows; the cover is chosen once for each number of rows learned from."""
+        if self._known is None or self._known[0] != n_learned:
+            self._known = n_learned, spread(own_rows[:n_learned], _MAX_POINTS - _NEWEST)
+        return np.append(self._known[1], np.arange(max(n_learned, len(own_rows) - _NEWEST), len(own_rows)))
+
+
 class Gap:
     """What an objective differs by from what was expected: a Gaussian process.
 
@@ -53,7 +66,7 @@ class Gap:
     """
 
     def __init__(self, groups: Groups, *, is_offset: bool) -> None:
-        self._groups, self._is_offset = groups, is_offset
+        self._groups, self._is_offset, self._cover = groups, is_offset, _Cover()
         self._learned: tuple[int, Array] | None = None
 
     def predict(self, own_rows: Array, own_gaps: Array, rows: Array) -> tuple[Array, Array]:
@@ -73,7 +86,7 @@ class Gap:
             chosen = spread(own_rows[:n_learned], _MAX_FIT)
             learned = Regression.fit(own_rows[:n_learned][chosen], gaps[:n_learned][chosen], self._groups)
             self._learned = n_learned, learned
-        chosen = spread(own_rows, _MAX_POINTS)
+        chosen = self._cover(own_rows, n_learned)
         process = Regression(own_rows[chosen], gaps[chosen], self._groups, self._learned[1])
         mean, deviation = process.predict(rows)
         return mean + offset, np.maximum(deviation, _LEAST_SD)
@@ -87,7 +100,7 @@ class Success:
     """
 
     def __init__(self, groups: Groups) -> None:
-        self._groups = groups
+        self._groups, self._cover = groups, _Cover()
         self._learned: tuple[int, Array] | None = None
 
     def predict(self, own_rows: Array, worked: Flags, rows: Array) -> Array:
@@ -106,5 +119,5 @@ class Success:
                 if not worked[:n_learned][chosen].all():
                     theta = Classification.fit(own_rows[:n_learned][chosen], worked[:n_learned][chosen], self._groups)
             self._learned = n_learned, theta
-        chosen = spread(own_rows, _MAX_POINTS)
+        chosen = self._cover(own_rows, n_learned)
         return Classification(own_rows[chosen], worked[chosen], self._groups, self._learned[1]).predict(rows)

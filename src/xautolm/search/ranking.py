@@ -62,8 +62,8 @@ class RankingOptions:
     """
 
     n_model: int = 40
-    n_uniform: int = 60
-    n_near: int = 60
+    n_uniform: int = 40
+    n_near: int = 40
     exploration: float = 0.1
     cost_power: float = 0.5
     least_p: float = 0.5
