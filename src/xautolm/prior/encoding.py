@@ -158,7 +158,7 @@ class Encoder:
 
         >>> from xautolm.space.params import Float
         >>> domains = {"batch": Categorical((4, 8, 16)), "rate": Float(1e-6, 1e-2, log=True)}
-        >>> Encoder(tree_of_domains(domains)).encode([{"batch": 8, "rate": 1e-4}]).round(6).tolist()
+        >>> Encoder(tree_of_domains(domains)).encode([{"batch": 8, "rate": 1e-4}]).round(3).tolist()
         [[0.5, 0.0, 1.0, 0.0, 0.5]]
         """
         blocks = [block for part in self._parts for block in self._blocks(part, points)]

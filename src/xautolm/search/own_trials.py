@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from xautolm.prior.gaussian import Classification, Regression, beliefs
+from xautolm.prior.gaussian import Classification, Regression
+from xautolm.prior.surrogates import spread
 
 Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -29,19 +30,6 @@ def learned_from(n: int) -> int:
     while max(done + 2, int(done * _GROWTH)) <= n:
         done = max(done + 2, int(done * _GROWTH))
     return min(done, n)
-
-
-def spread(rows: Array, n: int) -> npt.NDArray[np.int64]:
-    """Indices of at most n rows that cover all of them: the last one, then always the farthest (Gonzalez 1985)."""
-    if len(rows) <= n:
-        return np.arange(len(rows))
-    chosen = [len(rows) - 1]
-    gap = ((rows - rows[-1]) ** 2).sum(axis=1)
-    while len(chosen) < n:
-        gap[chosen] = -1.0
-        chosen.append(int(gap.argmax()))
-        gap = np.minimum(gap, ((rows - rows[chosen[-1]]) ** 2).sum(axis=1))
-    return np.sort(np.asarray(chosen))
 
 
 class _Cover:
@@ -113,7 +101,7 @@ class Success:
         """
         n_learned = learned_from(len(own_rows))
         if self._learned is None or self._learned[0] != n_learned:
-            theta = beliefs(int(self._groups.max()) + 1, 2.0, 20.0, None).mean
+            theta = Classification.usual(self._groups)
             if not worked[:n_learned].all():
                 chosen = spread(own_rows[:n_learned], _MAX_FIT)
                 if not worked[:n_learned][chosen].all():
