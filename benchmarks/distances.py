@@ -25,7 +25,8 @@ import numpy.typing as npt
 
 from benchmarks.recording.provenance import commit
 from benchmarks.recording.subsets import DEFAULT_DATA
-from xautolm.backends.local import LocalBackend, TrialContext, choose_slots
+from xautolm.backends.local import LocalBackend, TrialContext
+from xautolm.backends.slots import choose_slots
 from xautolm.data.load import load_task
 from xautolm.evaluate.isolate import WorkerServer
 from xautolm.metafeatures.machine import machine_facts, usable_cores

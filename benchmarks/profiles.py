@@ -25,7 +25,8 @@ from benchmarks.distances import replace_tables
 from benchmarks.overhead import Figure, in_new_process, peak_mib, table
 from benchmarks.recording.provenance import commit
 from benchmarks.recording.subsets import DEFAULT_DATA
-from xautolm.backends.local import LocalBackend, TrialContext, choose_slots
+from xautolm.backends.local import LocalBackend, TrialContext
+from xautolm.backends.slots import choose_slots
 from xautolm.data.load import load_task
 from xautolm.evaluate.isolate import WorkerServer
 from xautolm.metafeatures import embedding_features, profile_task, schema_of

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -89,6 +90,20 @@ def test_an_export_says_where_it_came_from(tmp_path):
     assert "f1 0.8000" in card
     assert "at most 32 tokens" in card
     assert exported_trial(tmp_path / "model") == 4
+
+
+def test_an_export_states_the_settings_that_a_rescue_left(tmp_path):
+    asked = Pipeline("m", "full", {"max_length": 32, "batch_size": 32})
+    ran = Pipeline("m", "full", {**asked.params, "micro_batch_size": 4, "gradient_checkpointing": False})
+    export_trial(Backend(tmp_path), replace(RESULT, pipeline=ran, requested=asked), MODEL, CONTEXT, tmp_path / "model")
+    info = json.loads((tmp_path / "model" / "xautolm.json").read_text())
+    assert info["pipeline"] == ran.to_dict() | {"gradient_accumulation_steps": 8}
+    assert info["requested"] == asked.to_dict()
+    card = (tmp_path / "model" / "README.md").read_text()
+    for name, value in (("batch_size", 32), ("micro_batch_size", 4), ("gradient_accumulation_steps", 8)):
+        assert f"| {name} | {value} |" in card
+    assert "| gradient_checkpointing | False |" in card
+    assert "a micro-batch of 4 rows, 8 of them to a step" in card
 
 
 def test_an_export_that_fails_leaves_the_old_model(tmp_path):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xautolm.backends.local import Slots
+from xautolm.backends.slots import Slots
 from xautolm.data.load import load_task
 from xautolm.errors import ModelError, WorkerError
 from xautolm.metafeatures import build_profile

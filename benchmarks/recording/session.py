@@ -24,7 +24,8 @@ from benchmarks.recording.limits import read_limits
 from benchmarks.recording.provenance import DEVICE, row_facts
 from benchmarks.recording.space import draw_pipeline, recorded_space, space_id
 from benchmarks.recording.subsets import DEFAULT_DATA, SUBSET_SEED, SubsetSize, load_subset
-from xautolm.backends.local import LocalBackend, Slots, TrialContext
+from xautolm.backends.local import LocalBackend, TrialContext
+from xautolm.backends.slots import Slots
 from xautolm.errors import RunError, UsageError
 from xautolm.evaluate.isolate import WorkerServer
 from xautolm.finish import write_rows
@@ -78,7 +79,7 @@ def open_session(table: Path, n_workers: int, **fields: Any) -> Iterator[Session
     server = WorkerServer(table / ".partial-server.log")
 
     def local_backend(scratch: Path, limits: Limits) -> LocalBackend:
-        context = TrialContext(scratch, space.models, limits.time_s, limits.memory_mib, SUBSET_SEED)
+        context = TrialContext(scratch, space.models, limits.time_s, limits.memory_mib, SUBSET_SEED, with_rescue=False)
         return LocalBackend(server, Slots((DEVICE,) * n_workers, N_THREADS), context)
 
     try:

@@ -20,7 +20,8 @@ from xautolm import registry
 from xautolm.backends.local import LocalBackend, run_alone
 from xautolm.data.table import read_table, split_name, write_table
 from xautolm.errors import DataError, ModelError, RunFolderError
-from xautolm.records import Label, ModelSpec, TrialResult
+from xautolm.evaluate.rescue import describe, effective
+from xautolm.records import Label, ModelSpec, ParamValue, TrialResult
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
@@ -86,7 +87,8 @@ def export_trial(
             "run_id": context.run_id,
             "trial_id": result.trial_id,
             "dataset_id": context.dataset_id,
-            "pipeline": result.pipeline.to_dict(),
+            "pipeline": settings_of(result),
+            "requested": result.requested.to_dict() if result.requested else None,
             "model_revision": model.revision,
             "scores": dict(result.scores),
             "labels": list(context.labels),
@@ -135,11 +137,20 @@ def swap_folder(fresh: Path, target: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def settings_of(result: TrialResult) -> dict[str, ParamValue]:
+    """The settings that a trial was trained with, those of a rescue included."""
+    pipeline = result.pipeline
+    return {"model": pipeline.model, "method": pipeline.method, **effective(pipeline.params)}
+
+
 def model_card(result: TrialResult, model: ModelSpec, context: ExportContext) -> str:
     """README.md of the folder: what it is, how it was made, how to use it."""
-    settings = "\n".join(f"| {name} | {value} |" for name, value in result.pipeline.to_dict().items())
+    settings = "\n".join(f"| {name} | {value} |" for name, value in settings_of(result).items())
     scores = ", ".join(f"{name} {value:.4f}" for name, value in result.scores.items())
     labels = ", ".join(f"`{label}`" for label in context.labels)
+    rescued = ""
+    if result.requested:
+        rescued = f"- Memory was short, so it was trained with {describe(result.pipeline.params)}.\n"
     return f"""---
 library_name: transformers
 pipeline_tag: text-classification
@@ -154,7 +165,7 @@ Fine-tuned from `{model.name}` (revision {model.revision}) by XAutoLM, trial {re
 - Labels: {labels}
 - Validation scores: {scores}. They are the best of a search, so expect a little less on new data.
 - The model reads at most {result.pipeline.params["max_length"]} tokens; longer texts are cut.
-
+{rescued}
 ```python
 from transformers import pipeline
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from xautolm import registry
 from xautolm.backends.energy import find_counters
-from xautolm.backends.local import LocalBackend, Slots, TrialContext, choose_slots
+from xautolm.backends.local import LocalBackend, TrialContext
+from xautolm.backends.slots import Slots, choose_slots
 from xautolm.config import Settings, settings_to_yaml
 from xautolm.data.fingerprint import file_sha256
 from xautolm.data.load import KIND, load_task

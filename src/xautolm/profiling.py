@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from xautolm.backends.local import LocalBackend, Slots, TrialContext
+from xautolm.backends.local import LocalBackend, TrialContext
+from xautolm.backends.slots import Slots
 from xautolm.errors import ModelError, WorkerError
 from xautolm.evaluate.isolate import WorkerServer
 from xautolm.metafeatures import add_embeddings, build_profile

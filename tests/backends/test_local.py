@@ -5,7 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from xautolm.backends.local import LocalBackend, Slots, TrialContext, choose_slots, run_alone, trial_result
+from xautolm.backends.local import LocalBackend, TrialContext, run_alone
+from xautolm.backends.outcomes import trial_result
+from xautolm.backends.slots import Slots, choose_slots
 from xautolm.errors import WorkerError
 from xautolm.evaluate.isolate import Outcome
 from xautolm.records import ModelSpec, Pipeline, Trial
@@ -136,6 +138,82 @@ def test_a_working_trial_leaves_its_checkpoint_and_nothing_else(backend, server,
     assert (backend.checkpoint(3) / "trained.safetensors").read_text() == "weights"
     assert list((tmp_path / "work").iterdir()) == []
     assert backend.poll(0) == []
+
+
+ASKED = replace(TRIAL, pipeline=Pipeline("m", "full", {"batch_size": 4}))
+TOO_BIG = Outcome("memory", None, "used 600 MiB, the limit is 500 MiB", 3, 600)
+OOM = {"status": "oom", "error": {"kind": "oom_train", "message": "RuntimeError: can't allocate memory"}}
+
+
+def run_out_of_memory(server, outcome, stage="train"):
+    """End the last job, in a stage of its work."""
+    job = server.jobs[-1]
+    (job.folder / "progress.json").write_text(json.dumps({"stage": stage}))
+    server.end(job, outcome)
+
+
+def cut(job):
+    params = job.spec["params"]
+    return params["batch_size"], params["micro_batch_size"], params["gradient_checkpointing"]
+
+
+@pytest.mark.parametrize("outcome", [TOO_BIG, Outcome("finished", OOM, "", 3, 5)])
+def test_a_trial_out_of_memory_starts_again_in_less_and_both_settings_are_recorded(backend, server, outcome, tmp_path):
+    backend.submit(ASKED)
+    run_out_of_memory(server, outcome)
+    assert backend.poll(0) == []
+    job = server.jobs[-1]
+    assert cut(job) == (4, 2, False)
+    assert (job.earlier_s, job.time_limit_s, job.spec["seed"]) == (3, 60.0, 7)
+    assert len(backend.running()) == 1
+    (job.folder / "checkpoint").mkdir()
+    server.end(job, Outcome("finished", OK, "", 6, 5))
+    (result,) = backend.poll(0)
+    assert result.is_ok
+    assert result.requested == ASKED.pipeline
+    assert result.pipeline.params == {"batch_size": 4, "micro_batch_size": 2, "gradient_checkpointing": False}
+    assert result.cost.time_s == COST["time_s"] + 3
+    assert "starting again with a micro-batch of 2 rows" in (tmp_path / "trials" / "3.log").read_text()
+
+
+def test_a_rescue_that_comes_to_its_end_fails_as_out_of_memory(backend, server):
+    backend.submit(ASKED)
+    tried = []
+    while not (done := backend.poll(0)):
+        run_out_of_memory(server, replace(TOO_BIG, elapsed_s=3 + len(tried)))
+        tried.append(server.jobs[-1].spec["params"].get("micro_batch_size"))
+    assert tried == [None, 2, 1, 1]
+    assert cut(server.jobs[-1]) == (4, 1, True)
+    (result,) = done
+    assert (result.status, result.error.kind) == ("oom", "oom_host")
+    assert "also with a micro-batch of 1 row, 4 of them to a step, with gradient checkpointing" in result.error.message
+    assert (result.pipeline, result.requested, result.cost.time_s) == (ASKED.pipeline, None, 6)
+
+
+def test_nothing_is_rescued_where_a_smaller_batch_cannot_help(backend, server):
+    for trial, stage, outcome in (
+        (ASKED, "load", TOO_BIG),
+        (TRIAL, "train", TOO_BIG),
+        (ASKED, "train", replace(TOO_BIG, elapsed_s=61)),
+    ):
+        backend.submit(trial)
+        run_out_of_memory(server, outcome, stage)
+        assert [result.status for result in backend.poll(0)] == ["oom"]
+
+
+def test_a_stopped_trial_is_not_rescued(backend, server):
+    backend.submit(ASKED)
+    backend.stop(3, "hopeless")
+    run_out_of_memory(server, TOO_BIG)
+    assert [result.status for result in backend.poll(0)] == ["oom"]
+
+
+def test_rescue_can_be_switched_off(server, tmp_path):
+    context = TrialContext(tmp_path, {"m": MODEL}, 60.0, 500.0, data_seed=5, with_rescue=False)
+    backend = LocalBackend(server, Slots(("cpu",), 1), context)
+    backend.submit(ASKED)
+    run_out_of_memory(server, TOO_BIG)
+    assert [(result.status, result.requested) for result in backend.poll(0)] == [("oom", None)]
 
 
 def test_slots_are_shared_and_parallel_trials_counted(backend, server):

@@ -11,7 +11,8 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from xautolm.evaluate import training
 from xautolm.evaluate.job_folder import DivergedError, InvalidPipelineError
-from xautolm.evaluate.training import MAX_SUBSET, CrossEntropy, class_weights, evaluate_pipeline, subset_size
+from xautolm.evaluate.loss import CrossEntropy, class_weights
+from xautolm.evaluate.training import MAX_SUBSET, evaluate_pipeline, subset_size
 from xautolm.evaluate.trial_data import stratified_subset
 
 METHODS = ["head", "lora", "partial", "full"]
@@ -78,9 +79,9 @@ def test_the_best_checkpoint_is_kept_and_not_the_last(make_job, tiny_bert, monke
     seen = []
     predict = training.predict_logits
 
-    def predicted(module, *args):
+    def predicted(module, *args, **options):
         seen.append(module.classifier.weight.detach().clone())
-        return predict(module, *args)
+        return predict(module, *args, **options)
 
     monkeypatch.setattr(training, "predict_logits", predicted)
     monkeypatch.setattr(training, "validation_scores", lambda *_: {"f1": next(scripted, 0.77)})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,25 +13,14 @@ from typing import Any
 
 from xautolm import registry
 from xautolm.backends.energy import EnergyMeter
+from xautolm.backends.outcomes import rescued_result, rescued_settings, stopped_result, trial_result
+from xautolm.backends.slots import Slots
 from xautolm.errors import WorkerError
+from xautolm.evaluate import rescue
 from xautolm.evaluate.isolate import Job, Outcome, WorkerServer
-from xautolm.experience.scrub import scrub
-from xautolm.records import Cost, ModelSpec, Progress, Trial, TrialError, TrialResult
+from xautolm.records import ModelSpec, ParamValue, Progress, Trial, TrialResult
 
 _POLL_S = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class Slots:
-    """How trials share the machine.
-
-    Attributes:
-        devices: device of each slot, one trial per slot at a time.
-        n_threads: threads of each trial.
-    """
-
-    devices: tuple[str, ...]
-    n_threads: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +33,7 @@ class TrialContext:
         time_limit_s: wall-clock limit per trial.
         memory_limit_mib: private memory limit per trial.
         data_seed: seed of the nested subsets of the rows, the same for all trials.
+        with_rescue: whether a trial that runs out of memory is started again in less (`evaluate.rescue`).
     """
 
     folder: Path
@@ -51,39 +41,22 @@ class TrialContext:
     time_limit_s: float
     memory_limit_mib: float
     data_seed: int
+    with_rescue: bool = True
 
     @property
     def work(self) -> Path:
         return self.folder / "work"
 
 
-def choose_slots(
-    n_cores: int, devices: Sequence[str], largest_model: int, *, workers: int | None, threads: int | None
-) -> Slots:
-    """Give out threads: on a CPU one per trial and as many trials as cores for small models, else one trial.
+@dataclass(slots=True)
+class _Running:
+    """A trial in a slot; `job` is its last start."""
 
-    Measured (design.md, decision 8): a second thread gains nothing for a 22 M parameter encoder, a second process
-    doubles the sum, and two processes with two threads each on two cores collapse.
-
-    Args:
-        n_cores: cores this process may use.
-        devices: `["cpu"]` or one entry per GPU.
-        largest_model: parameters of the largest model in the space.
-        workers: the user's wish, None = decide.
-        threads: the user's wish, None = decide.
-
-    >>> choose_slots(4, ["cpu"], 22_000_000, workers=None, threads=None).devices
-    ('cpu', 'cpu', 'cpu', 'cpu')
-    >>> choose_slots(4, ["cpu"], 22_000_000, workers=1, threads=None).n_threads
-    1
-    >>> choose_slots(4, ["cpu"], 400_000_000, workers=None, threads=None).n_threads
-    4
-    """
-    is_cpu = devices[0] == "cpu"
-    small = largest_model < 150_000_000
-    n_slots = workers or ((max(1, n_cores // (threads or 1)) if small else 1) if is_cpu else len(devices))
-    n_threads = threads or (1 if is_cpu and small else max(1, n_cores // n_slots))
-    return Slots(devices=tuple(devices[i % len(devices)] for i in range(n_slots)), n_threads=n_threads)
+    trial: Trial
+    job: Job
+    slot: int
+    started_at: str
+    n_parallel: int
 
 
 class LocalBackend:
@@ -101,8 +74,7 @@ class LocalBackend:
     ) -> None:
         self._server, self._slots, self._context = server, slots, context
         self._meter = meter or EnergyMeter(())
-        self._running: dict[int, tuple[Trial, Job, str, int]] = {}
-        self._busy: dict[int, int] = {}
+        self._running: dict[int, _Running] = {}
         self._side: dict[int, Outcome] = {}
         self._stopped: dict[int, tuple[str, dict[str, Any]]] = {}
         self._done: list[TrialResult] = []
@@ -126,16 +98,22 @@ class LocalBackend:
 
     def submit(self, trial: Trial) -> None:
         """Start a trial in a free slot."""
-        slot = next(i for i in range(self.n_slots) if i not in self._busy.values())
-        folder = self._context.work / f"trial-{trial.trial_id}"
-        shutil.rmtree(folder, ignore_errors=True)
-        log = self._context.folder / "trials" / f"{trial.trial_id}.log"
+        taken = {running.slot for running in self._running.values()}
+        slot = next(i for i in range(self.n_slots) if i not in taken)
+        log = self._log(trial)
         log.parent.mkdir(exist_ok=True)
         log.unlink(missing_ok=True)
+        job = self._launch(trial, trial.pipeline.params, slot)
+        self._running[trial.trial_id] = _Running(trial, job, slot, _now(), len(self._running) + 1)
+
+    def _launch(self, trial: Trial, params: Mapping[str, ParamValue], slot: int, earlier_s: float = 0.0) -> Job:
+        """Start a trial's process; seconds of earlier starts count against its time limit."""
+        folder = self._context.work / f"trial-{trial.trial_id}"
+        shutil.rmtree(folder, ignore_errors=True)
         spec = {
             "job": "evaluate",
             "folder": str(folder),
-            "log": str(log),
+            "log": str(self._log(trial)),
             "n_threads": self._slots.n_threads,
             "device": self._slots.devices[slot],
             "seed": trial.seed,
@@ -143,13 +121,16 @@ class LocalBackend:
             "data": str(self._context.work / "data"),
             "cache": str(self._context.work / "cache"),
             "model": asdict(self._context.models[trial.pipeline.model]),
-            "params": dict(trial.pipeline.params),
+            "params": dict(params),
             "method_target": registry.target("methods", trial.pipeline.method),
         }
-        job = Job(spec, folder, self._context.time_limit_s, self._context.memory_limit_mib)
+        limits = (self._context.time_limit_s, self._context.memory_limit_mib)
+        job = Job(spec, folder, *limits, earlier_s=earlier_s)
         self._server.submit(job)
-        self._busy[trial.trial_id] = slot
-        self._running[trial.trial_id] = (trial, job, _now(), len(self._busy))
+        return job
+
+    def _log(self, trial: Trial) -> Path:
+        return self._context.folder / "trials" / f"{trial.trial_id}.log"
 
     def poll(self, timeout_s: float) -> list[TrialResult]:
         """Results of trials that ended, waiting up to `timeout_s` for the first."""
@@ -164,7 +145,8 @@ class LocalBackend:
     def running(self) -> list[Progress]:
         """How far the running trials are."""
         found = []
-        for trial, job, _, _ in self._running.values():
+        for entry in self._running.values():
+            trial, job = entry.trial, entry.job
             report = job.progress()
             found.append(
                 Progress(
@@ -182,17 +164,18 @@ class LocalBackend:
 
     def stop(self, trial_id: int, reason: str) -> None:
         """Kill a running trial; its result is `stopped`, with the curve so far."""
-        _, job, _, _ = self._running[trial_id]
+        job = self._running[trial_id].job
         self._stopped[trial_id] = (reason, job.progress())
         self._server.stop(job)
 
     def stop_all(self) -> None:
         """Kill every running trial; their results (`interrupted`) are dropped."""
-        for trial_id, (_, job, _, _) in list(self._running.items()):
-            self._server.stop(job)
-            shutil.rmtree(job.folder, ignore_errors=True)
-            del self._running[trial_id], self._busy[trial_id]
+        for running in self._running.values():
+            self._server.stop(running.job)
         self._server.poll()
+        for running in self._running.values():
+            shutil.rmtree(running.job.folder, ignore_errors=True)
+        self._running.clear()
 
     def run_job(self, name: str, fields: Mapping[str, Any], *, time_limit_s: float | None = None) -> dict[str, Any]:
         """Run a job other than a trial and wait for it; trials go on and are collected meanwhile.
@@ -229,85 +212,51 @@ class LocalBackend:
     def _collect(self) -> None:
         self._meter.tick(self._running)
         for job, outcome in self._server.poll():
-            entry = next((e for e in self._running.values() if e[1] is job), None)
+            entry = next((running for running in self._running.values() if running.job is job), None)
             if entry is None:
                 self._side[id(job)] = outcome
-                continue
-            trial, _, started_at, n_parallel = entry
-            del self._running[trial.trial_id], self._busy[trial.trial_id]
-            result = trial_result(trial, outcome)
-            if trial.trial_id in self._stopped:
-                result = _stopped_result(result, outcome, *self._stopped.pop(trial.trial_id))
-            if result.is_ok:
-                self._keep_checkpoint(trial.trial_id, job.folder)
-            shutil.rmtree(job.folder, ignore_errors=True)
-            self._done.append(
-                replace(
-                    result,
-                    n_threads=self._slots.n_threads,
-                    n_parallel=n_parallel,
-                    started_at=started_at,
-                    finished_at=_now(),
-                    cost=replace(result.cost, energy_wh=self._meter.finish(trial.trial_id)),
-                )
-            )
+            elif not self._rescue(entry, outcome):
+                self._done.append(self._finish(entry, outcome))
+
+    def _rescue(self, entry: _Running, outcome: Outcome) -> bool:
+        """Start a trial that ran out of memory again in less; False = its result stands."""
+        trial, job = entry.trial, entry.job
+        if not self._context.with_rescue or trial.trial_id in self._stopped:
+            return False
+        stage = str(job.progress().get("stage", "start"))
+        params = rescued_settings(job.spec["params"], trial_result(trial, outcome), stage)
+        if params is None or outcome.elapsed_s >= self._context.time_limit_s:
+            return False
+        with self._log(trial).open("a", encoding="utf-8") as log:
+            log.write(f"\nout of memory: starting again with {rescue.describe(params)}\n\n")
+        entry.job = self._launch(trial, params, entry.slot, outcome.elapsed_s)
+        return True
+
+    def _finish(self, entry: _Running, outcome: Outcome) -> TrialResult:
+        """The record of a trial whose last process has ended."""
+        trial, job = entry.trial, entry.job
+        del self._running[trial.trial_id]
+        result = trial_result(trial, outcome)
+        if trial.trial_id in self._stopped:
+            result = stopped_result(result, outcome, *self._stopped.pop(trial.trial_id))
+        result = rescued_result(result, job.spec["params"], job.earlier_s)
+        if result.is_ok:
+            self._keep_checkpoint(trial.trial_id, job.folder)
+        shutil.rmtree(job.folder, ignore_errors=True)
+        return replace(
+            result,
+            n_threads=self._slots.n_threads,
+            n_parallel=entry.n_parallel,
+            started_at=entry.started_at,
+            finished_at=_now(),
+            cost=replace(result.cost, energy_wh=self._meter.finish(trial.trial_id)),
+        )
 
     def _keep_checkpoint(self, trial_id: int, folder: Path) -> None:
         kept = self.checkpoint(trial_id)
         kept.parent.mkdir(exist_ok=True)
         shutil.rmtree(kept, ignore_errors=True)
         os.replace(folder / "checkpoint", kept)
-
-
-def trial_result(trial: Trial, outcome: Outcome) -> TrialResult:
-    """The record of a trial from what became of its process; a relabelled failure is a defect."""
-    result = outcome.result or {}
-    blank = TrialResult(
-        trial_id=trial.trial_id,
-        status="crashed",
-        pipeline=trial.pipeline,
-        scores={},
-        cost=Cost(time_s=outcome.elapsed_s, peak_mem_mib=outcome.peak_mem_mib),
-        seed=trial.seed,
-        seen=trial.seen,
-    )
-    if outcome.kind == "finished" and result["status"] == "ok":
-        cost = result["cost"]
-        return replace(
-            blank,
-            status="ok",
-            scores=result["scores"],
-            curve=tuple((int(step), float(s), float(score)) for step, s, score in result["curve"]),
-            cost=Cost(
-                time_s=cost["time_s"],
-                cached_s=cost["cached_s"],
-                train_s=cost["train_s"],
-                predict_s=cost["predict_s"],
-                peak_mem_mib=result.get("device_mem_mib", outcome.peak_mem_mib),
-                n_trainable=result["n_trained"],
-                size_mib=cost["size_mib"],
-                latency_ms=cost["latency_ms"],
-            ),
-        )
-    if outcome.kind == "finished":
-        error = TrialError(result["error"]["kind"], scrub(result["error"]["message"]))
-        return replace(blank, status=result["status"], error=error)
-    if outcome.kind == "timeout":
-        return replace(blank, status="timeout", error=TrialError("time_limit", outcome.detail))
-    if outcome.kind == "memory":
-        return replace(blank, status="oom", error=TrialError("oom_host", outcome.detail))
-    if outcome.kind == "stopped":
-        return replace(blank, status="interrupted", error=TrialError("stopped", outcome.detail))
-    kind = "hang" if outcome.kind == "hang" else "killed" if "SIGKILL" in outcome.detail else "died"
-    return replace(blank, error=TrialError(kind, outcome.detail))
-
-
-def _stopped_result(result: TrialResult, outcome: Outcome, reason: str, progress: Mapping[str, Any]) -> TrialResult:
-    """The record of a trial that the search stopped; one that ended on its own in the meantime stays what it is."""
-    if outcome.kind != "stopped":
-        return result
-    curve = tuple((int(step), float(s), float(score)) for step, s, score in progress.get("curve", ()))
-    return replace(result, status="stopped", error=TrialError("dominated", reason), curve=curve)
 
 
 def _now() -> str:

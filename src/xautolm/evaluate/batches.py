@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import AutoTokenizer
 
+from xautolm.evaluate.rescue import PREDICT_ROWS
 from xautolm.evaluate.tokens import TokenRows
 from xautolm.records import ModelSpec
 
-_PREDICT_BATCH = 64
 _LATENCY_ROWS, _LATENCY_WARM_UP = 15, 2
 
 
@@ -89,9 +89,15 @@ def predict_logits(
     collator: Collator,
     device: torch.device,
     rows: Sequence[int] | None = None,
+    *,
+    n_at_once: int = PREDICT_ROWS,
 ) -> NDArray[np.float32]:
-    """Logits (n_rows, n_classes) in the order of `rows`, computed in batches of similar length."""
-    return run_batches(lambda batch: module(**batch)["logits"], module, tokens, collator, device, rows)
+    """Logits (n_rows, n_classes) in the order of `rows`, computed in batches of `n_at_once` rows of similar length."""
+
+    def forward(batch: Mapping[str, Tensor]) -> Tensor:
+        return module(**batch)["logits"]
+
+    return run_batches(forward, module, tokens, collator, device, rows, n_at_once=n_at_once)
 
 
 def latency_ms(module: nn.Module, tokens: TokenRows, collator: Collator, device: torch.device) -> float:
@@ -112,6 +118,8 @@ def run_batches(
     collator: Collator,
     device: torch.device,
     rows: Sequence[int] | None = None,
+    *,
+    n_at_once: int = PREDICT_ROWS,
 ) -> NDArray[np.float32]:
     """Apply `forward` to length-sorted batches in evaluation mode.
 
@@ -124,8 +132,8 @@ def run_batches(
     outputs: NDArray[np.float32] | None = None
     module.eval()
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=has_bf16(device)):
-        for start in range(0, len(order), _PREDICT_BATCH):
-            places = order[start : start + _PREDICT_BATCH]
+        for start in range(0, len(order), n_at_once):
+            places = order[start : start + n_at_once]
             batch = []
             for place in places:
                 ids, types = tokens.row(int(chosen[place]))

@@ -46,7 +46,7 @@ class Outcome:
         kind: `finished` = the job wrote its result; the others are the coordinator's verdict.
         result: what the job wrote, None unless finished.
         detail: one sentence for `kind` other than finished.
-        elapsed_s: wall-clock from start to end.
+        elapsed_s: wall-clock from start to end, those of earlier starts included.
         peak_mem_mib: largest private memory of the process tree that was seen, i.e. above the idle worker.
     """
 
@@ -66,12 +66,14 @@ class Job:
         folder: working folder; the job writes `progress.json` and `result.json` there.
         time_limit_s: wall-clock limit, None = no limit.
         memory_limit_mib: limit of private memory of the tree, None = no limit.
+        earlier_s: seconds that count against the time limit already: of earlier starts of the same work.
     """
 
     spec: Mapping[str, Any]
     folder: Path
     time_limit_s: float | None
     memory_limit_mib: float | None
+    earlier_s: float = 0.0
     pid: int = 0
     exit_code: int | None = None
     started: float = 0.0
@@ -88,8 +90,14 @@ class Job:
         return self.folder / "spec.json"
 
     @property
-    def elapsed_s(self) -> float:
+    def running_s(self) -> float:
+        """Seconds since this start."""
         return time.monotonic() - self.started
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds that are charged: since this start, and those of earlier ones."""
+        return self.earlier_s + self.running_s
 
     def progress(self) -> dict[str, Any]:
         """What the job last reported; empty before its first heartbeat."""
@@ -305,7 +313,7 @@ class WorkerServer:
         if job.time_limit_s is not None and job.elapsed_s > job.time_limit_s:
             job.verdict = ("timeout", f"reached its time limit of {job.time_limit_s:.1f} s")
             self._kill(job)
-        elif job.elapsed_s > HEARTBEAT_S * (6 if job.is_spawned else 1) and not job.progress():
+        elif job.running_s > HEARTBEAT_S * (6 if job.is_spawned else 1) and not job.progress():
             self._start_again(job)
 
     def _start_again(self, job: Job) -> None:

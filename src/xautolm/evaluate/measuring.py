@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import Trainer, TrainerCallback
+from transformers import TrainerCallback
 
 from xautolm.evaluate.batches import LabelledRows, collator_for, has_bf16
 from xautolm.evaluate.job_folder import JobFolder
+from xautolm.evaluate.loss import BatchTrainer, CrossEntropy
 from xautolm.evaluate.tokens import TokenRows
-from xautolm.evaluate.training import CrossEntropy, training_arguments
+from xautolm.evaluate.training import training_arguments
 from xautolm.evaluate.trial_data import model_spec
 from xautolm.methods.classifier import load_classifier
 
@@ -64,7 +65,7 @@ def measure_speed(spec: Mapping[str, Any], folder: JobFolder) -> dict[str, Any]:
     labels: Sequence[int] = [0, 1] * (n_rows // 2)
     params = {"batch_size": _BATCH_SIZE, "epochs": 1, "learning_rate": 1e-5, "weight_decay": 0.0, "warmup_ratio": 0.0}
     times = _StepTimes()
-    Trainer(
+    BatchTrainer(
         model=classifier,
         args=training_arguments(params, {"seed": 0}, folder, device),
         data_collator=collator_for(model),

@@ -6,17 +6,17 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers import TrainerCallback, TrainingArguments, set_seed
 
 from xautolm import registry
 from xautolm.evaluate.batches import LabelledRows, has_bf16, latency_ms, predict_logits
 from xautolm.evaluate.job_folder import DivergedError, InvalidPipelineError, JobFolder
+from xautolm.evaluate.loss import BatchTrainer, CrossEntropy, allocate_optimizer_state, class_weights
 from xautolm.evaluate.regression import fit_head
+from xautolm.evaluate.rescue import accumulation_steps, is_checkpointed, micro_batch_size, rows_per_prediction
 from xautolm.evaluate.trial_data import (
     Fitted,
     TrialData,
@@ -25,7 +25,7 @@ from xautolm.evaluate.trial_data import (
     stratified_subset,
     validation_scores,
 )
-from xautolm.methods.classifier import load_classifier, load_trainable_state, trainable_state
+from xautolm.methods.classifier import checkpoint_activations, load_classifier, load_trainable_state, trainable_state
 
 N_VALIDATIONS = 8
 MAX_SUBSET = 256
@@ -60,7 +60,8 @@ def evaluate_pipeline(spec: Mapping[str, Any], folder: JobFolder) -> dict[str, A
     predict_started = time.monotonic()
     scores = fitted.final_scores
     if scores is None:
-        logits = predict_logits(module, data.tokens["validation"], data.collator, device)
+        n_rows = rows_per_prediction(params)
+        logits = predict_logits(module, data.tokens["validation"], data.collator, device, n_at_once=n_rows)
         scores = validation_scores(logits, data.labels["validation"], data.n_classes)
     now = time.monotonic()
     cached_s = data.cached_s + fitted.cached_s
@@ -96,8 +97,11 @@ def _device_memory(device: torch.device) -> dict[str, float]:
 class _CurveCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not analysed
     """Validates at fixed steps on a fixed subset, keeps the best parameters, reports progress."""
 
-    def __init__(self, module: nn.Module, data: TrialData, rows: Sequence[int], folder: JobFolder) -> None:
+    def __init__(
+        self, module: nn.Module, data: TrialData, rows: Sequence[int], folder: JobFolder, n_at_once: int
+    ) -> None:
         self._module, self._data, self._rows, self._folder = module, data, rows, folder
+        self._n_at_once = n_at_once
         self._steps: set[int] = set()
         self._started = self._reported = 0.0
         self._n_steps = 1
@@ -105,7 +109,9 @@ class _CurveCallback(TrainerCallback):  # type: ignore[misc]  # transformers is 
         self.best: dict[str, Tensor] | None = None
         self._best_score = -1.0
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_train_begin(self, args: Any, state: Any, control: Any, optimizer: Any = None, **_: Any) -> None:
+        allocate_optimizer_state(optimizer)  # still `load`: no smaller micro-batch helps where this does not fit
+        self._folder.report(stage="train", epoch=0.0, n_epochs=float(args.num_train_epochs))
         self._n_steps = total = max(int(state.max_steps), 1)
         self._steps = {max(1, round(total * (i + 1) / N_VALIDATIONS)) for i in range(N_VALIDATIONS)}
         self._started = time.monotonic()
@@ -124,33 +130,15 @@ class _CurveCallback(TrainerCallback):  # type: ignore[misc]  # transformers is 
     def _validate(self, step: int) -> None:
         device = next(self._module.parameters()).device
         tokens = self._data.tokens["validation"]
-        logits = predict_logits(self._module, tokens, self._data.collator, device, self._rows)
+        logits = predict_logits(
+            self._module, tokens, self._data.collator, device, self._rows, n_at_once=self._n_at_once
+        )
         truth = [self._data.labels["validation"][i] for i in self._rows]
         score = validation_scores(logits, truth, self._data.n_classes)["f1"]
         self.curve.append([step, time.monotonic() - self._started, score])
         if score > self._best_score:
             self._best_score, self.best = score, trainable_state(self._module)
         self._module.train()
-
-
-class CrossEntropy:
-    """Cross-entropy, optionally weighted by inverse class frequency; a loss that is not finite ends the trial."""
-
-    def __init__(self, weights: Tensor | None) -> None:
-        self._weights = weights
-
-    def __call__(self, outputs: Any, labels: Tensor, num_items_in_batch: Any = None) -> Tensor:
-        logits = outputs["logits"].float()
-        loss = nn.functional.cross_entropy(logits, labels, weight=self._weights)
-        if not bool(torch.isfinite(loss)):
-            raise DivergedError(f"the training loss became {loss.item()}")
-        return loss
-
-
-def class_weights(labels: Sequence[int], n_classes: int) -> NDArray[np.float64]:
-    """Weights n / (n_classes * count) of shape (n_classes,), as scikit-learn's `balanced`."""
-    counts = np.bincount(np.asarray(labels), minlength=n_classes)
-    return np.asarray(len(labels) / (n_classes * np.maximum(counts, 1)), dtype=np.float64)
 
 
 def _fit_by_gradient(
@@ -166,8 +154,10 @@ def _fit_by_gradient(
     rows = stratified_subset(
         data.labels["validation"], n_subset / max(len(data.labels["validation"]), 1), int(spec["data_seed"])
     )
-    callback = _CurveCallback(module, data, rows, folder)
-    trainer = Trainer(
+    if is_checkpointed(params):
+        checkpoint_activations(module)
+    callback = _CurveCallback(module, data, rows, folder, rows_per_prediction(params))
+    trainer = BatchTrainer(
         model=module,
         args=training_arguments(params, spec, folder, device),
         data_collator=data.collator,
@@ -200,7 +190,8 @@ def training_arguments(
     """The Trainer's settings for a pipeline: nothing is saved or reported by it, rows are grouped by length."""
     return TrainingArguments(
         output_dir=str(folder.path / "trainer"),
-        per_device_train_batch_size=int(params["batch_size"]),
+        per_device_train_batch_size=micro_batch_size(params),
+        gradient_accumulation_steps=accumulation_steps(params),
         num_train_epochs=int(params["epochs"]),
         learning_rate=float(params["learning_rate"]),
         weight_decay=float(params["weight_decay"]),

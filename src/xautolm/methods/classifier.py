@@ -111,6 +111,25 @@ def base_encoder(classifier: nn.Module) -> nn.Module:
     return base if isinstance(base, nn.Module) else classifier
 
 
+def checkpoint_activations(module: nn.Module) -> None:
+    """Keep only the activations between layers and compute the others again in the backward pass.
+
+    Args:
+        module: a classifier, with or without adapters.
+
+    Raises:
+        MemoryError: the model's family cannot; it is what the model would need otherwise.
+    """
+    for inner in module.modules():
+        if isinstance(inner, PreTrainedModel):
+            if not inner.supports_gradient_checkpointing:
+                raise MemoryError(f"{type(inner).__name__} has no gradient checkpointing")
+            # Newer releases of transformers warn at the second name, older ones know no other.
+            new = getattr(inner, "activation_checkpointing_enable", None)
+            (new or inner.gradient_checkpointing_enable)({"use_reentrant": False})
+            return
+
+
 def blocks(classifier: nn.Module) -> list[nn.Module]:
     """The transformer blocks in order, found by structure: the ModuleLists with the most parameters in the base model.
 

@@ -1,0 +1,81 @@
+"""The training loss, the same whatever part of a batch fits into memory at once. Runs in a worker process only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from transformers import Trainer
+
+from xautolm.evaluate.job_folder import DivergedError
+
+
+class CrossEntropy:
+    """Cross-entropy, optionally weighted by inverse class frequency; a loss that is not finite ends the trial."""
+
+    def __init__(self, weights: Tensor | None) -> None:
+        self._weights = weights
+
+    def __call__(self, outputs: Any, labels: Tensor, num_items_in_batch: Any = None) -> Tensor:
+        """Loss of a micro-batch as its part of the mean over the whole batch.
+
+        Args:
+            outputs: `logits` (n_rows, n_classes).
+            labels: class of each row, (n_rows,).
+            num_items_in_batch: `weight_of` the labels of the whole batch; None = this is the whole batch.
+        """
+        logits = outputs["logits"].float()
+        total = self.weight_of(labels) if num_items_in_batch is None else num_items_in_batch
+        loss = nn.functional.cross_entropy(logits, labels, weight=self._weights, reduction="sum") / total
+        if not bool(torch.isfinite(loss)):
+            raise DivergedError(f"the training loss became {loss.item()}")
+        return loss
+
+    def weight_of(self, labels: Tensor) -> Tensor:
+        """What the summed loss of these rows is divided by for their mean: the rows, or the sum of their weights."""
+        if self._weights is None:
+            return torch.tensor(float(labels.numel()), device=labels.device)
+        return self._weights[labels.to(self._weights.device)].sum()
+
+
+class BatchTrainer(Trainer):  # type: ignore[misc]  # transformers is not analysed
+    """A Trainer whose gradient of a batch does not depend on the micro-batches that it is computed in.
+
+    The Trainer of the library divides by the number of rows, which is not the weight of the rows when classes are
+    weighted.
+    """
+
+    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> tuple[list[Any], Any]:
+        samples, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        weights = [self.compute_loss_func.weight_of(sample["labels"]) for sample in samples]
+        return samples, torch.stack(weights).sum().to(device) if weights else None
+
+
+def class_weights(labels: Sequence[int], n_classes: int) -> NDArray[np.float64]:
+    """Weights n / (n_classes * count) of shape (n_classes,), as scikit-learn's `balanced`."""
+    counts = np.bincount(np.asarray(labels), minlength=n_classes)
+    return np.asarray(len(labels) / (n_classes * np.maximum(counts, 1)), dtype=np.float64)
+
+
+def allocate_optimizer_state(optimizer: Any) -> None:
+    """Make an optimizer allocate its moments now and not after the first step.
+
+    Memory then peaks in step one, where the longest rows are. One step with a learning rate and gradients of 0 moves
+    nothing; its count is taken back.
+    """
+    inner = getattr(optimizer, "optimizer", optimizer)  # accelerate wraps it
+    rates = [group["lr"] for group in inner.param_groups]
+    for group in inner.param_groups:
+        group["lr"] = 0.0
+        for parameter in group["params"]:
+            parameter.grad = torch.zeros_like(parameter)
+    inner.step()
+    for group, rate in zip(inner.param_groups, rates, strict=True):
+        group["lr"] = rate
+    for state in inner.state.values():
+        state["step"].zero_()
+    inner.zero_grad()
