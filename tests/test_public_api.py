@@ -33,6 +33,7 @@ OPTIONS = {
     "predict": ["--device", "--json", "--output", "-o"],
     "report": ["--json"],
     "resume": ["--json"],
+    "study": ["--json", "--name", "--storage"],
     "store add": ["--json", "--store"],
     "store audit": ["--json", "--kind", "--store"],
     "store check": ["--json", "--store"],
@@ -50,6 +51,7 @@ ARGUMENTS = {
     "fit": ["data"],
     "predict": ["model", "data"],
     "report": ["folder"],
+    "study": ["folder"],
     "resume": ["folder"],
     **{f"store {name}": [] for name in ("audit", "check", "info", "list", "prune")},
     "store add": ["folder"],
@@ -91,7 +93,8 @@ def test_signatures_are_pinned() -> None:
     assert parameters(AutoLM.resume) == ["folder", "observer"]
     assert parameters(AutoLM.load) == ["folder"]
     public = sorted(name for name in vars(Report) if not name.startswith("_"))
-    assert public == ["best", "folder", "front", "test", "trials"]
+    assert public == ["best", "folder", "front", "test", "to_optuna", "trials"]
+    assert parameters(Report.to_optuna) == ["storage", "name"]
 
 
 def test_commands_and_options_are_pinned() -> None:

@@ -12,7 +12,9 @@ from xautolm.errors import RunError, RunFolderError
 from xautolm.records import RunReport, TrialResult
 
 if TYPE_CHECKING:
+    import optuna
     import pandas as pd
+    from optuna.storages import BaseStorage
 
     from xautolm.recording import Observer
 
@@ -86,6 +88,21 @@ class Report:
         if trial is None:
             raise RunError(f"no trial of the run in `{self.folder}` worked; see its report.html")
         return BestPipeline(trial, self.folder / "model")
+
+    def to_optuna(self, storage: str | BaseStorage | None = None, name: str | None = None) -> optuna.Study:
+        """The run as a new Optuna study, for optuna-dashboard and `optuna.visualization`.
+
+        Args:
+            storage: URL of an Optuna storage, path of a SQLite file, or a storage of yours; None = memory.
+            name: of the study, new in the storage; None = that of the run folder.
+
+        Raises:
+            UsageError: the storage has a study of this name; nothing was written.
+            DataError: the storage cannot be used; nothing of the study is left in it.
+        """
+        from xautolm.report.study import export_study
+
+        return export_study(self.folder, storage, name)
 
 
 class AutoLM:

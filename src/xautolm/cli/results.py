@@ -1,8 +1,9 @@
-"""`report` and `predict`: what a run left."""
+"""`report`, `study` and `predict`: what a run left."""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +23,30 @@ def report(folder: Annotated[Path, typer.Argument(help="Run folder.")], as_json:
     summary = summarise(read_run(folder))
     write_html(summary)
     print_run(folder, as_json)
+
+
+@app.command()
+def study(
+    folder: Annotated[Path, typer.Argument(help="Run folder.")],
+    storage: Annotated[str, typer.Option(help="Optuna storage: sqlite:///PATH, postgresql://..., or a file.")],
+    name: Annotated[str | None, typer.Option(help="Name of the new study.  [default: that of the run folder]")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a run as an Optuna study, for optuna-dashboard and optuna.visualization."""
+    from xautolm.experience.location import display_url
+    from xautolm.report.study import export_study
+
+    written = export_study(folder, storage, name)
+    states = Counter(trial.state.name.lower() for trial in written.get_trials(deepcopy=False))
+    counts = {f"n_{state}": states[state] for state in ("complete", "pruned", "fail")}
+    url = display_url(storage if "://" in storage else f"sqlite:///{storage}")
+    if as_json:
+        print(json.dumps({"study": written.study_name, "storage": url, "n_trials": states.total(), **counts}))
+    else:
+        print(
+            f"study {written.study_name!r} in {url}: {states.total()} trials, {states['complete']} complete, "
+            f"{states['pruned']} stopped, {states['fail']} failed\nopen it with: optuna-dashboard {url}"
+        )
 
 
 @app.command()

@@ -78,7 +78,7 @@ class Encoder:
         Raises:
             StoreError: the experience holds NaN, an infinity, or a value or character that a database cannot keep.
         """
-        safe = _without_user_text(experience)
+        safe = without_user_text(experience)
         try:
             shared = self._share(safe)
             trial = _trial_row(safe, self._write_versions(safe.versions))
@@ -178,7 +178,8 @@ def _read_again(text: str) -> Any:
     return _DECODER.decode(text)
 
 
-def _without_user_text(experience: Experience) -> Experience:
+def without_user_text(experience: Experience) -> Experience:
+    """The experience as a store keeps it: its error message scrubbed."""
     error = experience.result.error
     if error is None:
         return experience

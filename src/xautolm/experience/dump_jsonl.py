@@ -18,7 +18,6 @@ from typing import IO, Any, cast
 
 from xautolm.errors import DataError
 from xautolm.experience.codec import Encoder, write_canonical
-from xautolm.experience.importers.imported import RowError, shown
 from xautolm.experience.interchange import (
     FORMAT,
     MAX_ENTRY_BYTES,
@@ -30,6 +29,7 @@ from xautolm.experience.interchange import (
     system_entry,
     task_entry,
 )
+from xautolm.experience.refusal import RowError, shown
 from xautolm.records import Experience
 
 #: Place in the file, and what builds the experience there (None for an entry that is none) or raises `RowError`.

@@ -9,7 +9,6 @@ from typing import Any
 from xautolm.errors import DataError
 from xautolm.experience.codec import Encoder, write_canonical
 from xautolm.experience.dump_jsonl import Rows
-from xautolm.experience.importers.imported import RowError, shown
 from xautolm.experience.interchange import (
     FORMAT,
     VERSION,
@@ -19,6 +18,7 @@ from xautolm.experience.interchange import (
     system_entry,
     task_entry,
 )
+from xautolm.experience.refusal import RowError, shown
 from xautolm.records import Experience
 
 #: Rows that are written and read at a time.

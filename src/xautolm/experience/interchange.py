@@ -14,8 +14,8 @@ from dataclasses import dataclass, fields
 from typing import Any, NoReturn, TypeVar, cast
 
 from xautolm.experience.codec import MAX_TRIAL_ID, Encoded, result_fields
-from xautolm.experience.importers.imported import RowError, shown
 from xautolm.experience.journal import STATUSES
+from xautolm.experience.refusal import RowError, shown
 from xautolm.records import Cost, Experience, Pipeline, Profile, TrialError, TrialResult
 
 FORMAT = "xautolm-experiences"

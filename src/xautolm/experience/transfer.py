@@ -17,8 +17,9 @@ from xautolm.errors import DataError, StoreError
 from xautolm.experience.codec import Encoded, Encoder
 from xautolm.experience.dump_jsonl import Rows, read_jsonl, write_jsonl
 from xautolm.experience.dump_parquet import read_parquet, write_parquet
-from xautolm.experience.importers.imported import Rejected, RowError
+from xautolm.experience.importers.imported import Rejected
 from xautolm.experience.interchange import EntryReader, experience_entry, system_entry, task_entry
+from xautolm.experience.refusal import RowError
 from xautolm.experience.store import ExperienceStore
 from xautolm.records import Experience
 

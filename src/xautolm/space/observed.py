@@ -7,6 +7,7 @@ choices there were and how far numbers ranged.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
 from xautolm.records import ParamValue, Pipeline
@@ -64,6 +65,44 @@ def observed_domain(values: Sequence[ParamValue]) -> Domain:
         is_range = fills or len(integers) > MAX_CHOICES
         return Int(integers[0], integers[-1], log and not fills) if is_range else Categorical(tuple(integers))
     return Categorical(tuple(numbers)) if len(numbers) <= MAX_CHOICES else Float(float(low), float(high), log)
+
+
+def widened(space: Space, pipelines: Iterable[Pipeline]) -> Space:
+    """A space with room for pipelines that were tried outside it: baselines, or what a rescue made of a proposal.
+
+    >>> part = MethodSpace("head", ("m",), {"c": Float(0.1, 1.0), "seed": Categorical((1,))}, {})
+    >>> tried = [Pipeline("m", "head", {"c": 5.0}), Pipeline("none", "bag-of-words", {"terms": 100})]
+    >>> wider = widened(Space({}, {"head": part}), tried)
+    >>> wider.methods["head"].params["c"], wider.methods["bag-of-words"].params["terms"]
+    (Float(low=0.1, high=5.0, log=False), Categorical(choices=(100,)))
+    """
+    outside = [pipeline for pipeline in pipelines if not space.contains(pipeline)]
+    methods = dict(space.methods)
+    for method, seen in observed_space(outside).methods.items():
+        known = methods.get(method, MethodSpace(method, (), {}, {}))
+        of_method = [pipeline.params for pipeline in outside if pipeline.method == method]
+        params = {
+            name: _with_room(domain, [tried[name] for tried in of_method if name in tried])
+            for name, domain in known.params.items()
+        }
+        models = tuple(dict.fromkeys((*known.models, *seen.models)))
+        methods[method] = replace(known, models=models, params={**seen.params, **params})
+    return replace(space, methods=methods)
+
+
+def _with_room(domain: Domain, values: Sequence[ParamValue]) -> Domain:
+    """A domain that holds some values as well."""
+    others = [value for value in values if not domain.contains(value)]
+    if not others:
+        return domain
+    if isinstance(domain, Categorical):
+        return Categorical((*domain.choices, *dict.fromkeys(others)))
+    if any(isinstance(value, bool | str) for value in others):
+        return observed_domain(list(dict.fromkeys(values)))
+    low, high = min(domain.low, *others), max(domain.high, *others)
+    is_whole = isinstance(domain, Int) and isinstance(low, int) and isinstance(high, int)
+    log = domain.log and float(low) > 0
+    return Int(int(low), int(high), log) if is_whole else Float(float(low), float(high), log)
 
 
 def _domains(values: Mapping[str, _Distinct]) -> Mapping[str, Domain]:

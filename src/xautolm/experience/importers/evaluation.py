@@ -12,18 +12,17 @@ from functools import partial
 from xautolm.experience.importers.imported import (
     Imported,
     Rejected,
-    RowError,
     collect,
     fingerprint,
     is_plain_name,
     name_of,
     number,
     seconds_number,
-    shown,
     vector,
 )
 from xautolm.experience.importers.published import CLASSIFICATION
 from xautolm.experience.importers.published_errors import capacity_gib, classify, spent_s
+from xautolm.experience.refusal import RowError, shown
 from xautolm.records import Cost, Experience, Pipeline, Profile, TrialResult
 
 #: Names of the vectors' entries in the published order (`method.md` section 4): those of the package `metafeatures` and

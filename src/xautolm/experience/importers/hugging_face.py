@@ -19,14 +19,12 @@ from pathlib import Path
 from xautolm.errors import DataError
 from xautolm.experience.importers.imported import (
     Imported,
-    RowError,
     collect,
     fingerprint,
     is_plain_name,
     model_name,
     name_of,
     number,
-    shown,
 )
 from xautolm.experience.importers.json_files import (
     JsonObject,
@@ -37,6 +35,7 @@ from xautolm.experience.importers.json_files import (
     read_object,
 )
 from xautolm.experience.importers.trainer_settings import method_of, params_of_run
+from xautolm.experience.refusal import RowError, shown
 from xautolm.records import Cost, Experience, Pipeline, Profile, TrialError, TrialResult
 
 STATE = "trainer_state.json"

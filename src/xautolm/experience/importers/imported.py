@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from xautolm.errors import StoreError
 from xautolm.experience.codec import MAX_TRIAL_ID, Encoder
+from xautolm.experience.refusal import RowError, shown
 from xautolm.records import Experience, ParamValue
 
 #: Longest name of a model, data set or hyperparameter that is taken over.
@@ -22,7 +23,6 @@ _PLAIN = re.compile(r"[\w./+@:,%*=-]{0,80}", re.ASCII)
 _PARAM_NAME = re.compile(r"[A-Za-z_][\w.-]{0,99}", re.ASCII)
 #: `organisation/name`, optionally cut (`@3`).
 _HUB_ID = re.compile(r"[\w.-]{1,100}(?:/[\w.-]{1,100})?(?:@\d{1,3})?", re.ASCII)
-_SHOWN_CHARS = 60
 #: Trials are numbered by the second in which they ended, from here on: the numbers stay the same when more files
 #: of the same source are imported later, and fit 31 bits until 2088.
 _FIRST_YEAR, _LAST_YEAR = 2020, 2087
@@ -57,23 +57,6 @@ class Imported:
 
     experiences: list[Experience] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
-
-
-class RowError(Exception):
-    """A row cannot be used; the message is the reason for `Rejected`."""
-
-
-def shown(value: object) -> str:
-    """A foreign value for a message: short, on one line.
-
-    >>> shown("x" * 100)[-3:]
-    '...'
-    """
-    try:
-        text = ascii(value)
-    except (ValueError, RecursionError):  # an integer of too many digits; nested too deeply
-        text = f"a {type(value).__name__}"
-    return text if len(text) <= _SHOWN_CHARS else text[: _SHOWN_CHARS - 3] + "..."
 
 
 def number(value: object, name: str, low: float = -math.inf, high: float = math.inf) -> float:

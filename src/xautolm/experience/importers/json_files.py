@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from xautolm.experience.importers.imported import RowError, shown
+from xautolm.experience.refusal import RowError, shown
 
 JsonObject = dict[str, object]
 

@@ -2,12 +2,16 @@
 
 Optuna keeps hyperparameters, values, times and attributes; what it does not know stays unknown here. Text in attributes
 is not taken over, and the distributions of a study have no place in an experience.
+
+A study that a run was exported to (`search.study`) holds its experiences whole, in system attributes: those come back
+as they were, each value checked as in a file of experiences.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -19,7 +23,6 @@ from optuna.trial import FrozenTrial, TrialState
 from xautolm.experience.importers.evaluation import CLASSIFICATION_FEATURES, GENERATION_FEATURES, SYSTEM_FEATURES
 from xautolm.experience.importers.imported import (
     Imported,
-    RowError,
     collect,
     fingerprint,
     is_plain_name,
@@ -28,10 +31,11 @@ from xautolm.experience.importers.imported import (
     number,
     params_of,
     plain_word,
-    shown,
 )
 from xautolm.experience.importers.optuna_storage import find_study, opened, trials_of
 from xautolm.experience.importers.published import CLASSIFICATION, QUESTION_ANSWERING
+from xautolm.experience.interchange import EntryReader
+from xautolm.experience.refusal import RowError, shown
 from xautolm.records import Cost, Experience, Pipeline, Profile, Status, TrialError, TrialResult
 
 UNKNOWN = "unknown"
@@ -44,6 +48,10 @@ _STATUS: Mapping[TrialState, Status] = {
     TrialState.FAIL: "crashed",
 }
 _METRIC_NAMES = "study:metric_names"
+#: System attributes of an exported run: of the study, the entries of its task and machine (`interchange`); of a trial,
+#: the entry of its experience.
+SHARED = "xautolm:shared"
+EXPERIENCE = "xautolm:experience"
 _MAX_CURVE_POINTS = 10_000
 
 
@@ -53,12 +61,14 @@ class Study:
 
     Attributes:
         scores: name of each objective's score.
+        entries: knows what the experiences of an exported run share.
     """
 
     name: str
     kind: str
     scores: tuple[str, ...]
     profile: Profile
+    entries: EntryReader
 
 
 def read(source: str, name: str | None = None) -> Imported:
@@ -87,7 +97,8 @@ def read(source: str, name: str | None = None) -> Imported:
 
 def _facts(storage: RDBStorage, study_id: int, name: str) -> Study:
     attributes = storage.get_study_user_attrs(study_id)
-    named = storage.get_study_system_attrs(study_id).get(_METRIC_NAMES)
+    internal = storage.get_study_system_attrs(study_id)
+    named = internal.get(_METRIC_NAMES)
     stated = attributes.get("kind")
     kind = stated if isinstance(stated, str) and is_plain_name(stated) else CLASSIFICATION
     return Study(
@@ -95,7 +106,17 @@ def _facts(storage: RDBStorage, study_id: int, name: str) -> Study:
         kind=kind,
         scores=_score_names(storage.get_study_directions(study_id), named),
         profile=_profile(kind, {key: float(value) for key, value in attributes.items() if _is_finite(value)}),
+        entries=_entries(internal.get(SHARED)),
     )
+
+
+def _entries(shared: object) -> EntryReader:
+    """Reads the experiences of an exported run; where what they share is damaged, none of them can be read."""
+    reader = EntryReader()
+    for entry in shared if isinstance(shared, list) else []:
+        with suppress(RowError):
+            reader.read(entry, "study")
+    return reader
 
 
 def _score_names(directions: Sequence[StudyDirection], named: object) -> tuple[str, ...]:
@@ -120,6 +141,11 @@ def _experience_of(trial: FrozenTrial | RowError, study: Study) -> Experience:
         raise trial
     if trial.state not in _STATUS:
         raise RowError(f"must have ended, but is {trial.state.name.lower()}")
+    if EXPERIENCE in trial.system_attrs:
+        exported = study.entries.read(trial.system_attrs[EXPERIENCE], f"trial {trial.number}")
+        if exported is None:
+            raise RowError(f"`{EXPERIENCE}` must be an experience")
+        return exported
     dataset_id = name_of(study.name, "the study's name")
     finished_at = _iso(trial.datetime_complete)
     return Experience(

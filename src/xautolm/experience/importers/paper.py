@@ -24,10 +24,11 @@ from xautolm.experience.importers.evaluation import (
     metrics_of,
     to_experiences,
 )
-from xautolm.experience.importers.imported import Imported, Rejected, RowError, shown
+from xautolm.experience.importers.imported import Imported, Rejected
 from xautolm.experience.importers.json_files import JsonObject, entries, is_folder, read_object
 from xautolm.experience.importers.paper_rows import is_flat, read_published_rows
 from xautolm.experience.importers.published import pipeline_of
+from xautolm.experience.refusal import RowError, shown
 
 #: A file with 384 numbers has about 15 kB.
 MAX_FILE_BYTES = 2**20

@@ -23,9 +23,10 @@ from xautolm.experience.importers.evaluation import (
     metrics_of,
     to_experiences,
 )
-from xautolm.experience.importers.imported import Imported, Rejected, RowError, shown
+from xautolm.experience.importers.imported import Imported, Rejected
 from xautolm.experience.importers.json_files import JsonObject, entries, parse_object, read_lines, read_object
 from xautolm.experience.importers.published import pipeline_of
+from xautolm.experience.refusal import RowError, shown
 
 MAX_LINE_BYTES = 2**20
 _MAX_FEATURES_BYTES = 2**24

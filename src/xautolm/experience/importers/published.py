@@ -11,7 +11,8 @@ import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from xautolm.experience.importers.imported import RowError, params_of, shown
+from xautolm.experience.importers.imported import params_of
+from xautolm.experience.refusal import RowError, shown
 from xautolm.records import ParamValue, Pipeline
 
 CLASSIFICATION = "text-classification"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
-from xautolm.experience.importers.imported import RowError, params_of, plain_word, shown
+from xautolm.experience.importers.imported import params_of, plain_word
 from xautolm.experience.importers.json_files import JsonObject
+from xautolm.experience.refusal import RowError, shown
 from xautolm.records import ParamValue
 
 #: Settings that mean the same here under another name.
