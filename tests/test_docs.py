@@ -220,3 +220,43 @@ def test_the_example_method_can_be_searched_over(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.count(" ok ") == 3
     assert (tmp_path / "run" / "model" / "model.safetensors").is_file()
+
+
+def test_the_example_study_runs_cold_and_warm(tmp_path: Path) -> None:
+    from xautolm.experience.store import ExperienceStore
+    from xautolm.records import Cost, Experience, Pipeline, Profile, TrialResult
+
+    url = f"sqlite:///{tmp_path / 'past.db'}"
+    params = {"learning_rate": 3e-4, "batch_size": 32, "max_length": 64}
+    result = TrialResult(0, "ok", Pipeline("bert", "full", params), {"f1": 0.9}, Cost(time_s=1.0), seed=0)
+    profile = Profile("classification/2", {"n_rows": 9.0}, "system/2", {"cores": 2.0})
+    past = Experience(
+        run_id="run",
+        dataset_id="data",
+        fingerprint="f" * 64,
+        sketch=(),
+        profile=profile,
+        result=result,
+        space_version="1",
+        versions={},
+        model_revision="",
+        source="machine",
+        created_at="2026-11-01T00:00:00+00:00",
+    )
+    with ExperienceStore(url) as store:
+        store.add([past])
+    said = []
+    for arguments in ([], [url, "12"]):
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "examples" / "optuna_sampler.py"), *arguments],
+            cwd=tmp_path,
+            env=environment(tmp_path),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        said.append(done.stdout)
+
+    assert "cold: no experience is used" in said[0]
+    assert "1 experiences of 1 tasks; matched: lr, batch_size, max_length" in said[1]

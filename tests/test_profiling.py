@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from xautolm import AutoLM
 from xautolm.backends.slots import Slots
 from xautolm.data.load import load_task
 from xautolm.errors import ModelError, WorkerError
@@ -211,3 +212,14 @@ def test_trials_are_estimated_by_the_median_step_with_its_overhead(backend):
 def test_a_first_model_that_cannot_be_trained_is_named(tmp_path, tiny_bert):
     with pytest.raises(ModelError, match=r"`tiny` failed: no luck; .* `--models`"):
         Stopwatch(FakeBackend(tmp_path, "measure")).trial_speed(read_model(tiny_bert, "tiny"))
+
+
+def test_a_profile_can_be_had_for_a_sampler(tmp_path: Path) -> None:
+    rows = "".join(f"a good text {i},pos\na bad text {i},neg\n" for i in range(40))
+    (tmp_path / "rows.csv").write_text("text,label\n" + rows)
+
+    profile = AutoLM(semantic=False).profile(tmp_path / "rows.csv", target="label")
+
+    assert profile.task["n_classes"] == 2.0
+    assert profile.system
+    assert profile.semantic is None

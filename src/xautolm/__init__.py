@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from xautolm.api import AutoLM, Report
     from xautolm.errors import XAutoLMError
     from xautolm.records import Pipeline, TrialResult
-    from xautolm.search.samplers import ExperienceSampler
+    from xautolm.search.experience_sampler import ExperienceSampler
 
 __all__ = ["AutoLM", "ExperienceSampler", "Pipeline", "Report", "TrialResult", "XAutoLMError"]
 
 _HOME = {
     "AutoLM": "xautolm.api",
-    "ExperienceSampler": "xautolm.search.samplers",
+    "ExperienceSampler": "xautolm.search.experience_sampler",
     "Pipeline": "xautolm.records",
     "Report": "xautolm.api",
     "TrialResult": "xautolm.records",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xautolm.errors import RunError, RunFolderError
-from xautolm.records import RunReport, TrialResult
+from xautolm.records import Profile, RunReport, TrialResult
 
 if TYPE_CHECKING:
     import optuna
@@ -159,6 +159,22 @@ class AutoLM:
         folder = Path(out) if out is not None else run.default_out(settings.data)
         with StopRequest() as stop:
             return Report(run.fit(settings, folder, observer=observer, should_stop=stop.is_requested))
+
+    def profile(self, data: str | Path, *, target: str | None = None, text: str | None = None) -> Profile:
+        """The meta-features of a task and of this machine, for `ExperienceSampler(task=...)`.
+
+        Args:
+            data: file, `datasets` folder or hub id.
+            target: label column, guessed when plain.
+            text: text column, guessed when plain.
+
+        Raises:
+            XAutoLMError: bad input.
+        """
+        from xautolm.config import make_settings
+        from xautolm.explain import profiled
+
+        return profiled(make_settings({**self._fields, "data": str(data), "target": target, "text": text}))[1]
 
     @staticmethod
     def resume(folder: str | Path, *, observer: Observer | None = None) -> Report:

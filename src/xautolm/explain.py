@@ -48,10 +48,8 @@ def explain(settings: Settings) -> Explanation:
         XAutoLMError: the data, a model or the store cannot be used.
     """
     with ExitStack() as stack:
-        subject = preparation.describe(settings, Silent(), KINDS)
+        subject, profile = profiled(settings)
         task = subject.task
-        slots = preparation.choose_machine(settings, subject.models)
-        profile = profile_alone(task, slots, with_embeddings=settings.semantic)
         url = settings.store or default_store_url(os.environ)
         store = _open(url, stack)
         options = warmstart.distance_of(settings)
@@ -74,6 +72,20 @@ def explain(settings: Settings) -> Explanation:
             counted=counted(belief.used),
             notes=_notes(settings, task.kind, store, near, belief.used),
         )
+
+
+def profiled(settings: Settings) -> tuple[Subject, Profile]:
+    """Load data and profile their task and this machine, outside of a run.
+
+    Args:
+        settings: the data, the models, whether texts are embedded.
+
+    Raises:
+        XAutoLMError: the data or a model cannot be used.
+    """
+    subject = preparation.describe(settings, Silent(), KINDS)
+    slots = preparation.choose_machine(settings, subject.models)
+    return subject, profile_alone(subject.task, slots, with_embeddings=settings.semantic)
 
 
 def _near(

@@ -57,7 +57,7 @@ def test_grids_are_kept() -> None:
 def test_marginals_and_fixed_values_are_used() -> None:
     tree = tree_of_domains({"a": Categorical(("x", "y")), "b": Float(0, 1)})
 
-    points = draw(tree, rng(), 100, fixed={"b": 0.5}, marginals={"a": Choice(("x", "y"), (0.99, 0.01))})
+    points = draw(tree, rng(), 100, fixed={"b": 0.5}, marginals={tree.variables[0]: Choice(("x", "y"), (0.99, 0.01))})
 
     assert {point["b"] for point in points} == {0.5}
     assert sum(point["a"] == "x" for point in points) > 90

@@ -15,7 +15,7 @@ from xautolm.search.budget import Clock
 from xautolm.search.loop import Events, search
 from xautolm.search.proposals import Proposer
 from xautolm.search.samplers import (
-    ExperienceSampler,
+    PipelineSampler,
     StudyAsker,
     decisions,
     distributions,
@@ -30,7 +30,7 @@ MakeProposer = Callable[..., Proposer]
 
 
 def test_a_study_with_our_sampler_suggests_our_proposals(make_proposer: MakeProposer, space: Space) -> None:
-    sampler, expected = ExperienceSampler(make_proposer()), make_proposer()
+    sampler, expected = PipelineSampler(make_proposer()), make_proposer()
     study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
     for trial_id in range(12):
         sampler.show(trial_id, ())
@@ -41,7 +41,7 @@ def test_a_study_with_our_sampler_suggests_our_proposals(make_proposer: MakeProp
 
 
 def test_a_foreign_parameter_is_refused_by_name(make_proposer: MakeProposer) -> None:
-    study = optuna.create_study(sampler=ExperienceSampler(make_proposer()))
+    study = optuna.create_study(sampler=PipelineSampler(make_proposer()))
     with pytest.raises(UsageError, match="'depth'"):
         study.ask().suggest_int("depth", 1, 3)
 

@@ -149,7 +149,9 @@ def test_exploring_proposals_are_not_likely_to_fail() -> None:
 
 
 def test_warm_marginals_are_where_it_starts() -> None:
-    suggester = Suggester(TREE, 0, 1, marginals={"batch": Choice((4, 8, 16, 32, 64), (0.0, 0.0, 0.0, 1.0, 0.0))})
+    suggester = Suggester(
+        TREE, 0, 1, marginals={TREE.variables[2]: Choice((4, 8, 16, 32, 64), (0.0, 0.0, 0.0, 1.0, 0.0))}
+    )
 
     points = [trial.point["batch"] for trial in search(suggester, bowl, 8)]
 

@@ -174,7 +174,8 @@ class Encoder:
             blocks.append((codes[:, None] == np.arange(len(part.choices))).astype(float))
         if part.name in self._facts:
             names, table = self._facts[part.name]
-            blocks.append(np.asarray([table.get(value, (0.5,) * len(names)) for value in values], dtype=float))
+            facts = [table.get(value, (0.5,) * len(names)) for value in values]
+            blocks.append(np.asarray(facts, dtype=float).reshape(len(points), len(names)))
         if part.is_conditional:
             blocks.append(np.asarray([value is not None for value in values], dtype=float)[:, None])
         return blocks

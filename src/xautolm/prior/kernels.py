@@ -38,7 +38,7 @@ def expectation(n_groups: int, *, smooth: float, main: float, slopes: float, noi
     """What is expected before any trial, from the median of each kind of hyperparameter.
 
     Lengths grow with the root of the number of groups, or distances in many of them would make every point a stranger
-    (Hvarfner et al. 2024); the constants were chosen on held-out points of `benchmarks.surrogates`.
+    (Hvarfner et al. 2024); the constants are our own choice.
 
     Args:
         n_groups: groups of columns.

@@ -209,6 +209,8 @@ def spread(rows: Array, n: int) -> Indices:
 def levelled(values: Array, *, may_be_log: bool = False) -> Array:
     """Values to be minimised, in a scale that a Gaussian process can follow: order is kept, outliers are drawn in.
 
+    The scale is that of the first `schedule(n)` values, so that it changes only when hyperparameters are learned anew.
+
     Args:
         values: (n,), finite.
         may_be_log: whether positive values of several orders of magnitude, mostly upwards, are replaced by their
@@ -221,12 +223,14 @@ def levelled(values: Array, *, may_be_log: bool = False) -> Array:
     """
     if len(values) == 0:
         return values
-    if may_be_log and values.min() > 0.0 and values.max() > _SPAN * values.min():
+    n_first = schedule(len(values))
+    first = values[:n_first]
+    if may_be_log and values.min() > 0.0 and first.max() > _SPAN * first.min():
         # Only where the upper tail is the longer one: a loss that nears zero has no end in the logarithm.
-        logs = np.log(values)
-        values = logs if logs.max() + logs.min() >= 2.0 * np.median(logs) else values
+        logs = np.log(first)
+        values = np.log(values) if logs.max() + logs.min() >= 2.0 * np.median(logs) else values
     values = np.clip(values, -_HUGE, _HUGE)
-    best, middle = float(values.min()), float(np.median(values))
+    best, middle = float(values[:n_first].min()), float(np.median(values[:n_first]))
     limit, unit = middle + _FAR * (middle - best), middle - best
     if unit <= 0.0 or not np.isfinite(unit):
         return values

@@ -37,7 +37,7 @@ def draw(
     n: int,
     *,
     fixed: Point | None = None,
-    marginals: Mapping[str, Marginal] | None = None,
+    marginals: Mapping[Variable, Marginal] | None = None,
 ) -> list[dict[str, ParamValue]]:
     """Independent draws, variable by variable.
 
@@ -46,7 +46,7 @@ def draw(
         rng: source of randomness.
         n: how many.
         fixed: values that are given.
-        marginals: distributions by name; uniform for other variables.
+        marginals: distributions of variables; other variables are uniform.
     """
     points: list[dict[str, ParamValue]] = [{} for _ in range(n)]
     for variable in tree.variables:
@@ -61,12 +61,12 @@ def _values(
     rng: np.random.Generator,
     n: int,
     fixed: Point | None,
-    marginals: Mapping[str, Marginal] | None,
+    marginals: Mapping[Variable, Marginal] | None,
 ) -> Sequence[ParamValue]:
     if fixed and variable.name in fixed:
         return [fixed[variable.name]] * n
-    if marginals and variable.name in marginals:
-        return [_fitted(variable, marginals[variable.name].sample(rng)) for _ in range(n)]
+    if marginals and variable in marginals:
+        return [_fitted(variable, marginals[variable].sample(rng)) for _ in range(n)]
     return uniform(variable, rng.random(n))
 
 

@@ -92,7 +92,7 @@ class Proposing(Protocol):
         ...
 
 
-class ExperienceSampler(BaseSampler):
+class PipelineSampler(BaseSampler):
     """Proposes whole pipelines and answers an Optuna trial's suggestions with them.
 
     What a proposal may know (trial id and finished results) is set by `show` before the study is asked: Optuna
@@ -126,7 +126,7 @@ class ExperienceSampler(BaseSampler):
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         raise UsageError(
-            f"`ExperienceSampler` proposes pipelines of its own space, which has no {param_name!r} here; "
+            f"`PipelineSampler` proposes pipelines of its own space, which has no {param_name!r} here; "
             "suggest with `suggest_pipeline` on the same space"
         )
 
@@ -159,7 +159,7 @@ class StudyAsker:
             self.tell(result)
         if trial_id in self._open:  # asked before, then interrupted
             self.study.tell(self._open.pop(trial_id), state=TrialState.FAIL)
-        if isinstance(self._sampler, ExperienceSampler):
+        if isinstance(self._sampler, PipelineSampler):
             finished = {result.trial_id for result in seen}
             running = [p for i, p in self._asked.items() if i < trial_id and i not in finished]
             self._sampler.show(trial_id, seen, running)
@@ -217,7 +217,7 @@ def make_search(name: str, proposer: Proposing, *, seed: int, prior: Prior | Non
     if name == "nspe":
         return Nspe(proposer.space, prior or cold_prior(), proposer.objectives, seed)
     if name in OWN_SAMPLERS:
-        return StudyAsker(ExperienceSampler(proposer), proposer.space, proposer.objectives)
+        return StudyAsker(PipelineSampler(proposer), proposer.space, proposer.objectives)
     check_sampler(name)
     build = optuna_samplers()[name.removeprefix(_PREFIX)]
     try:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xautolm.pareto import fronts
-from xautolm.prior.encoding import Encoder, Point, Tree
+from xautolm.prior.encoding import Encoder, Point, Tree, Variable
 from xautolm.prior.surrogates import OwnBeliefs, Surrogates, Trials, levelled
 from xautolm.records import ParamValue
 from xautolm.search.acquisition import Standing, away_from, likely, worth
@@ -96,7 +96,8 @@ class Suggester:
         tree: the space.
         seed: of the run.
         n_objectives: how many.
-        marginals: warm distributions by name, which half of the draws come from.
+        marginals: warm distributions of variables, which half of the draws come from.
+        starts: what is known of good points elsewhere; each is tried once, what it lacks is drawn.
         options: constants.
     """
 
@@ -106,11 +107,13 @@ class Suggester:
         seed: int,
         n_objectives: int,
         *,
-        marginals: Mapping[str, Marginal] | None = None,
+        marginals: Mapping[Variable, Marginal] | None = None,
+        starts: Sequence[Point] = (),
         options: Options | None = None,
     ) -> None:
         self.tree, self.options = tree, options or Options()
-        self._seed, self._n_objectives, self._marginals = seed, n_objectives, dict(marginals or {})
+        self.n_objectives = n_objectives
+        self._seed, self._marginals, self._starts = seed, dict(marginals or {}), tuple(starts)
         self._encoder = Encoder(tree)
         self._surrogates = Surrogates(self._encoder)
         self._rows: dict[int, tuple[Finished, Array]] = {}
@@ -129,6 +132,10 @@ class Suggester:
         rng = np.random.default_rng(np.random.SeedSequence([self._seed, number]))
         taken = {self._key(trial.point) for trial in finished} | {self._key(point) for point in running}
         pool = _Pool(self, rng, frozenset() if self.options.may_repeat else taken, fixed or {})
+        known = [trial.point for trial in finished] + list(running)
+        start = next((point for point in self._starts if not any(_holds(other, point) for other in known)), None)
+        if start is not None:
+            return _Pool(self, rng, taken, {**start, **(fixed or {})}).drawn(1)[0]
         if not finished:
             return pool.drawn(1)[0]
         trials = self._trials(finished)
@@ -168,7 +175,7 @@ class Suggester:
     ) -> dict[str, ParamValue]:
         """The candidate that is worth most, under a random optimism."""
         options = self.options
-        factors = options.optimism if self._n_objectives == 1 else options.front_optimism
+        factors = options.optimism if self.n_objectives == 1 else options.front_optimism
         optimism = factors[int(rng.integers(len(factors)))]
         feasible = np.flatnonzero(trials.is_feasible)
         leading = feasible[leaders(trials.values[feasible])]
@@ -196,12 +203,12 @@ class Suggester:
         new = [trial for trial in finished if self._rows.get(trial.number, (None,))[0] is not trial]
         for trial, row in zip(new, self._encoder.encode([trial.point for trial in new]), strict=True):
             self._rows[trial.number] = trial, row
-        missing = (np.nan,) * self._n_objectives
+        missing = (np.nan,) * self.n_objectives
         values = np.asarray([missing if trial.values is None else trial.values for trial in finished], dtype=float)
         n_slacks = max(len(trial.slacks) for trial in finished)
         slacks = [trial.slacks if len(trial.slacks) == n_slacks else (np.nan,) * n_slacks for trial in finished]
         has_values = np.isfinite(values).all(axis=1)
-        for j in range(self._n_objectives):
+        for j in range(self.n_objectives):
             values[has_values, j] = levelled(values[has_values, j], may_be_log=True)
         return Trials(
             rows=np.stack([self._rows[trial.number][1] for trial in finished]),
@@ -255,6 +262,10 @@ class _Pool:
     def _new(self, points: list[dict[str, ParamValue]]) -> list[dict[str, ParamValue]]:
         new = {self._suggester._key(point): point for point in points}
         return [point for key, point in new.items() if key not in self._taken]
+
+
+def _holds(point: Point, part: Point) -> bool:
+    return all(point.get(name) == value for name, value in part.items())
 
 
 def leaders(points: Array, n: int = 24) -> npt.NDArray[np.int64]:
