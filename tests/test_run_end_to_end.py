@@ -5,7 +5,6 @@ import json
 import shutil
 import signal
 import time
-from contextlib import closing
 from pathlib import Path
 
 import pandas as pd
@@ -19,14 +18,10 @@ from xautolm.config import make_settings
 from xautolm.errors import RunError, RunFolderError
 from xautolm.experience.from_run import experiences_of_run
 from xautolm.experience.journal import read_journal
-from xautolm.experience.run_folder import RunFolder
 from xautolm.experience.store import ExperienceStore
-from xautolm.preparation import read_decisions
 from xautolm.records import Pipeline
-from xautolm.search.loop import asked_for, replay
+from xautolm.replaying import replay_run
 from xautolm.search.plan import Plan
-from xautolm.search.ranking import Ranking
-from xautolm.search.samplers import make_search
 
 # A run starts a worker (4-7 s, more on a busy machine); trials take a fraction of a second.
 pytestmark = pytest.mark.timeout(240)
@@ -89,7 +84,7 @@ def test_every_line_of_the_journal_has_the_fields_of_the_contract(first):
     for number, trial in enumerate(trials):
         assert set(trial) == {
             *("trial_id", "status", "pipeline", "scores", "cost", "curve", "seed", "n_threads", "n_parallel"),
-            *("requested", "seen", "error", "started_at", "finished_at"),
+            *("requested", "seen", "beside", "error", "started_at", "finished_at"),
         }
         assert set(trial["cost"]) == {
             *("time_s", "cached_s", "train_s", "predict_s", "peak_mem_mib", "energy_wh"),
@@ -177,26 +172,14 @@ def repeated(first, tmp_path_factory, store):
     return cwd / "run"
 
 
-def asker_of(folder, seed):
-    """The search of a run, rebuilt from its folder."""
-    settings = settings_of(folder)
-    with closing(RunFolder.open(folder)) as opened:
-        plan, prior, profile = read_decisions(opened)
-    ranking = Ranking(plan, prior, profile, settings.parsed_objectives, seed=seed)
-    return make_search(settings.sampler, ranking, seed=seed)
-
-
 @pytest.mark.parametrize("run", ["cold", "warm"])
 def test_replaying_the_journal_proposes_the_identical_sequence(run, first, request):
     """A proposal is a pure function of seed, trial number, prior and the finished trials that it was shown."""
     folder = first[0] if run == "cold" else request.getfixturevalue("repeated")
-    results = read_journal(folder / "trials.jsonl", repair=False)
-    seed = settings_of(folder).seed
-    expected = [asked_for(result) for result in results]
-    assert len(expected) == 7
-    assert replay(asker_of(folder, seed), results) == expected
-    assert replay(asker_of(folder, seed), results[::-1]) == expected
-    assert replay(asker_of(folder, seed + 1), results) != expected
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    found = replay_run(folder)
+    assert (found.n_trials, found.differences, found.versions) == (7, (), {})
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
 
 def test_a_second_run_is_warm(repeated, first):
@@ -394,6 +377,8 @@ def test_an_interrupted_run_keeps_everything_and_can_be_resumed(number, tiny_ber
     assert (run / "trials.jsonl").read_bytes().startswith(kept)
     ids = [json.loads(line)["trial_id"] for line in (run / "trials.jsonl").read_text().splitlines()]
     assert sorted(ids) == list(range(n_more))
+    replayed = xautolm("replay", run, cwd=tmp_path, store=own_store).stdout
+    assert replayed == f"{n_more} of {n_more} trials are proposed again exactly as they were recorded\n"
 
 
 BROKEN_METHOD = """

@@ -50,7 +50,7 @@ class Uniform:
     def __init__(self, space: Space, seed: int) -> None:
         self._model, self._seed = SearchModel.uniform(space), seed
 
-    def ask(self, trial_id: int, seen: Sequence[TrialResult]) -> Pipeline:
+    def ask(self, trial_id: int, seen: Sequence[TrialResult], running: Sequence[Pipeline] = ()) -> Pipeline:
         return self._model.sample(np.random.default_rng([self._seed, trial_id]))
 
     def tell(self, result: TrialResult) -> None: ...
@@ -62,8 +62,8 @@ class Direct:
     def __init__(self, proposing: Proposing) -> None:
         self._proposing = proposing
 
-    def ask(self, trial_id: int, seen: Sequence[TrialResult]) -> Pipeline:
-        return self._proposing.propose(trial_id, seen)
+    def ask(self, trial_id: int, seen: Sequence[TrialResult], running: Sequence[Pipeline] = ()) -> Pipeline:
+        return self._proposing.propose(trial_id, seen, running)
 
     def tell(self, result: TrialResult) -> None: ...
 

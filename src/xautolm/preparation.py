@@ -22,7 +22,7 @@ from xautolm.errors import RunFolderError, StoreError, UsageError
 from xautolm.evaluate.isolate import WorkerServer
 from xautolm.experience.journal import write_atomic
 from xautolm.experience.location import default_store_url, parse_store_url
-from xautolm.experience.run_folder import RunFolder
+from xautolm.experience.run_folder import RunFolder, read_part
 from xautolm.experience.store import ExperienceStore
 from xautolm.export import ExportContext
 from xautolm.metafeatures.gpus import visible_gpus
@@ -60,15 +60,7 @@ class Prepared:
     @property
     def ranking(self) -> Ranking:
         """The search of the run."""
-        settings = self.settings
-        return Ranking(
-            self.plan,
-            self.prior,
-            self.profile,
-            settings.parsed_objectives,
-            constraints=settings.parsed_constraints,
-            seed=settings.seed,
-        )
+        return make_ranking(self.settings, self.plan, self.prior, self.profile)
 
     @property
     def export_context(self) -> ExportContext:
@@ -327,17 +319,17 @@ def read_preparation(folder: RunFolder, settings: Settings, task: Task, run_id: 
     Raises:
         RunFolderError: a file is missing or damaged.
     """
-    plan, prior, profile = read_decisions(folder)
+    plan, prior, profile = read_decisions(folder.path)
     return Prepared(settings, task, profile, plan, prior, run_id)
 
 
-def read_decisions(folder: RunFolder) -> tuple[Plan, Prior, Profile]:
+def read_decisions(folder: Path) -> tuple[Plan, Prior, Profile]:
     """Plan, prior and profile of a run from its folder: all that its proposals rest on, besides settings and results.
 
     Raises:
         RunFolderError: a file is missing or damaged.
     """
-    saved = folder.read_json("data.json")["profile"]
+    saved = read_part(folder, "data.json")["profile"]
     profile = Profile(
         schema=saved["schema"],
         task=saved["task"],
@@ -346,10 +338,22 @@ def read_decisions(folder: RunFolder) -> tuple[Plan, Prior, Profile]:
         semantic=tuple(saved["semantic"]) if saved.get("semantic") else None,
         system_name=saved.get("system_name", ""),
     )
-    plan, prior = Plan.from_dict(folder.read_json("space.json")), Prior.from_dict(folder.read_json("prior.json"))
+    plan, prior = Plan.from_dict(read_part(folder, "space.json")), Prior.from_dict(read_part(folder, "prior.json"))
     if prior.kind == "learned":
-        prior = replace(prior, learned=folder.read_json("predictors.json"))
+        prior = replace(prior, learned=read_part(folder, "predictors.json"))
     return plan, prior, profile
+
+
+def make_ranking(settings: Settings, plan: Plan, prior: Prior, profile: Profile) -> Ranking:
+    """The search that settings and decisions stand for."""
+    return Ranking(
+        plan,
+        prior,
+        profile,
+        settings.parsed_objectives,
+        constraints=settings.parsed_constraints,
+        seed=settings.seed,
+    )
 
 
 def write_preparation(folder: RunFolder, prepared: Prepared, summary: DataSummary) -> None:

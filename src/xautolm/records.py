@@ -32,10 +32,6 @@ def canonical_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
-def _frozen_map(value: Mapping[str, Any]) -> Mapping[str, Any]:
-    return MappingProxyType(dict(value))
-
-
 def _fields(record: Cost | TrialError) -> dict[str, Any]:
     """What `asdict` gives for a record of plain values, without its deep copies (a store writes thousands)."""
     return {name: getattr(record, name) for name in record.__slots__}
@@ -224,7 +220,7 @@ class Pipeline:
     params: Mapping[str, ParamValue] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "params", _frozen_map(self.params))
+        object.__setattr__(self, "params", MappingProxyType(dict(self.params)))
 
     def to_dict(self) -> dict[str, ParamValue]:
         """Flat form used in `trials.jsonl`: model, method, then the hyperparameters."""
@@ -249,12 +245,14 @@ class Trial:
         trial_id: number of the trial in its run, from 0.
         seed: seed of everything random in the evaluation.
         seen: ids of the finished trials that the proposal knew, in the order in which they finished.
+        beside: pipelines that were running when it was proposed, in the order they were started.
     """
 
     trial_id: int
     pipeline: Pipeline
     seed: int
     seen: tuple[int, ...] = ()
+    beside: tuple[Pipeline, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +300,7 @@ class TrialResult:
         n_threads: threads that the trial was given.
         n_parallel: trials that ran at the same time, itself included, when it started.
         requested: the settings first asked for, when a rescue changed them.
+        beside: as in `Trial`; a trial that was interrupted later is in no journal but here. Kept in the journal only.
         started_at: UTC, ISO 8601.
     """
 
@@ -319,6 +318,7 @@ class TrialResult:
     error: TrialError | None = None
     started_at: str = ""
     finished_at: str = ""
+    beside: tuple[Pipeline, ...] = ()
 
     @property
     def is_ok(self) -> bool:
@@ -338,6 +338,7 @@ class TrialResult:
             "n_parallel": self.n_parallel,
             "requested": self.requested.to_dict() if self.requested else None,
             "seen": list(self.seen),
+            "beside": [pipeline.to_dict() for pipeline in self.beside],
             "error": _fields(self.error) if self.error else None,
             "started_at": self.started_at,
             "finished_at": self.finished_at,
@@ -360,6 +361,7 @@ class TrialResult:
             error=TrialError(**value["error"]) if value["error"] else None,
             started_at=value["started_at"],
             finished_at=value["finished_at"],
+            beside=tuple(Pipeline.from_dict(pipeline) for pipeline in value.get("beside", ())),
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -54,10 +55,27 @@ def test_a_gap_is_learned_where_there_are_trials_and_a_common_factor_everywhere(
     rows = rng.random((30, 2))
     gap = Gap(GROUPS, is_offset=True)
 
-    near, doubt = gap.predict(rows, 1.0 + 0.5 * rows[:, 0], np.asarray([[0.9, 0.5], [0.1, 0.5]]))
+    gaps = 1.0 + 0.5 * rows[:, 0]
+    near, doubt = gap.predict(rows, gaps, np.asarray([[0.9, 0.5], [0.1, 0.5]]), lambda n: gaps[:n])
 
     assert near == pytest.approx([1.45, 1.05], abs=0.1)
     assert (doubt > 0).all()
+
+
+def test_a_gap_does_not_depend_on_when_it_was_asked_for() -> None:
+    """Gaps that are seen in the light of all trials, as scores that are standardised: each step changes them all."""
+    rng = np.random.default_rng(0)
+    rows, candidates = rng.random((40, 2)), rng.random((5, 2))
+
+    def gaps(n: int) -> npt.NDArray[np.float64]:
+        return np.sin(3.0 * rows[:n, 0]) / n + rows[:n, 1]
+
+    asked_often, asked_once = Gap(GROUPS, is_offset=False), Gap(GROUPS, is_offset=False)
+    for n in range(3, 39):
+        often = asked_often.predict(rows[:n], gaps(n), candidates, gaps)
+    once = asked_once.predict(rows[:38], gaps(38), candidates, gaps)
+
+    assert np.array_equal(often, once)
 
 
 def test_success_is_learned_from_a_threshold() -> None:

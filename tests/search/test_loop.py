@@ -44,7 +44,7 @@ class Script:
         self.asked: list[tuple[int, tuple[int, ...]]] = []
         self.told: list[int] = []
 
-    def ask(self, trial_id: int, seen: Sequence[TrialResult]) -> Pipeline:
+    def ask(self, trial_id: int, seen: Sequence[TrialResult], running: Sequence[Pipeline] = ()) -> Pipeline:
         self.asked.append((trial_id, tuple(result.trial_id for result in seen)))
         return Pipeline("m", "head", {"c": trial_id})
 

@@ -155,6 +155,14 @@ def test_a_run_with_several_workers_is_replayed_exactly(space: Space, n_slots: i
     assert again == [asked_for(result) for result in by_id]
 
 
+def test_results_in_another_order_are_learned_from_anew(space: Space) -> None:
+    seen = tuple(item.experience.result for item in experiences(space, 28, task=3))
+    ranking = make_ranking(space)
+    ranking.propose(28, seen[::-1])
+
+    assert ranking.propose(28, seen) == make_ranking(space).propose(28, seen)
+
+
 def test_workers_that_ask_at_once_are_kept_apart(space: Space) -> None:
     seen = tuple(run(space, make_ranking(space), 20))
     ranking = make_ranking(space)

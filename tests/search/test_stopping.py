@@ -167,7 +167,7 @@ def test_the_loop_stops_a_hopeless_trial_and_goes_on() -> None:
         return result if is_good else replace(result, curve=curve)
 
     class Same:
-        def ask(self, trial_id: int, seen: object) -> Pipeline:
+        def ask(self, trial_id: int, seen: object, running: object = ()) -> Pipeline:
             return PIPELINE
 
         def tell(self, result: TrialResult) -> None: ...

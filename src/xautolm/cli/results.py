@@ -1,4 +1,4 @@
-"""`report`, `study` and `predict`: what a run left."""
+"""`report`, `study`, `replay` and `predict`: what a run left."""
 
 from __future__ import annotations
 
@@ -47,6 +47,24 @@ def study(
             f"study {written.study_name!r} in {url}: {states.total()} trials, {states['complete']} complete, "
             f"{states['pruned']} stopped, {states['fail']} failed\nopen it with: optuna-dashboard {url}"
         )
+
+
+@app.command()
+def replay(folder: Annotated[Path, typer.Argument(help="Run folder.")], as_json: Json = False) -> None:
+    """Propose every trial of a run again, without evaluating it, and tell which proposals are not the recorded ones."""
+    from xautolm.replaying import replay_run
+
+    found = replay_run(folder)
+    if as_json:
+        differences = [
+            {"trial_id": d.trial_id, "recorded": d.recorded.to_dict(), "proposed": d.proposed.to_dict()}
+            for d in found.differences
+        ]
+        print(json.dumps({"n_trials": found.n_trials, "differences": differences, "versions": dict(found.versions)}))
+    else:
+        print("\n".join(found.lines))
+    if found.differences:
+        raise typer.Exit(1)
 
 
 @app.command()

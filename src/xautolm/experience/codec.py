@@ -250,9 +250,10 @@ def _trial_row(experience: Experience, versions: JsonText) -> dict[str, Any]:
 def result_fields(result: TrialResult) -> dict[str, Any]:
     """The JSON form of a result without the empty values of fields that came after the first release.
 
-    So an experience of before a new field is the same one after it.
+    So an experience of before a new field is the same one after it. What ran beside a trial concerns its run alone.
     """
     value = {name: item for name, item in result.to_dict().items() if item or name in _FIRST_FIELDS}
+    value.pop("beside", None)
     value["cost"] = {name: cost for name, cost in value["cost"].items() if cost is not None or name in _FIRST_COSTS}
     return value
 

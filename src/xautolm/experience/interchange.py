@@ -222,7 +222,7 @@ def read_result(value: object) -> TrialResult:
     )
 
 
-_RESULT_FIELDS = frozenset(field.name for field in fields(TrialResult))
+_RESULT_FIELDS = frozenset(field.name for field in fields(TrialResult)) - {"beside"}
 _COST_FIELDS = frozenset(field.name for field in fields(Cost))
 _OPTIONAL_COSTS = frozenset(field.name for field in fields(Cost) if field.default is None)
 _EXPERIENCE_FIELDS: frozenset[str] = frozenset(

@@ -103,12 +103,7 @@ class RunFolder:
         Raises:
             RunFolderError: it is missing or damaged.
         """
-        try:
-            return dict(json.loads((self.path / name).read_text(encoding="utf-8")))
-        except (OSError, ValueError) as error:
-            raise RunFolderError(
-                f"cannot read `{self.path / name}` ({error}); the run cannot be resumed, start a new one"
-            ) from None
+        return read_part(self.path, name)
 
     def checkpoint_sizes(self) -> dict[int, int]:
         """Trial id -> bytes of its checkpoint."""
@@ -144,6 +139,20 @@ class RunFolder:
             path.unlink(missing_ok=True)
         for path in self.path.glob(f".{self.model.name}-*"):
             shutil.rmtree(path, ignore_errors=True)
+
+
+def read_part(path: Path, name: str) -> dict[str, Any]:
+    """Read a JSON file of the run folder at `path`, which may belong to another process.
+
+    Raises:
+        RunFolderError: it is missing or damaged.
+    """
+    try:
+        return dict(json.loads((path / name).read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise RunFolderError(
+            f"cannot read `{path / name}` ({error}); the run can be neither resumed nor replayed, start a new one"
+        ) from None
 
 
 def check_is_run(path: Path) -> None:

@@ -27,8 +27,8 @@ MAX_INTERRUPTIONS = 3
 class Asker(Protocol):
     """Chooses pipelines; `search.samplers.make_search` builds one."""
 
-    def ask(self, trial_id: int, seen: Sequence[TrialResult]) -> Pipeline:
-        """The pipeline of trial `trial_id`, knowing the results `seen` in the order they finished."""
+    def ask(self, trial_id: int, seen: Sequence[TrialResult], running: Sequence[Pipeline] = ()) -> Pipeline:
+        """The pipeline of trial `trial_id`, knowing the results `seen` in the order they finished, and what runs."""
         ...
 
     def tell(self, result: TrialResult) -> None:
@@ -172,9 +172,10 @@ def _launch(asker: Asker, backend: Backend, clock: Clock, seed: int, state: _Sta
         if n_trials is not None and len(state.results) + len(state.running) >= n_trials:
             return
         trial_id = state.next_id()
-        pipeline = asker.ask(trial_id, tuple(state.results))
+        beside = tuple(trial.pipeline for trial in state.running.values())
+        pipeline = asker.ask(trial_id, tuple(state.results), beside)
         seen = tuple(result.trial_id for result in state.results)
-        trial = Trial(trial_id, pipeline, trial_seed(seed, trial_id), seen)
+        trial = Trial(trial_id, pipeline, trial_seed(seed, trial_id), seen, beside)
         backend.submit(trial)
         state.running[trial_id] = trial
 
@@ -202,7 +203,7 @@ def _collect(asker: Asker, arrived: Sequence[TrialResult], state: _State, events
             _check_interruptions(state.n_interrupted, result)
             continue
         state.n_interrupted = 0
-        recorded = replace(result, seed=trial.seed, seen=trial.seen)
+        recorded = replace(result, seed=trial.seed, seen=trial.seen, beside=trial.beside)
         state.results.append(recorded)
         events.on_result(recorded)
         asker.tell(recorded)
@@ -234,7 +235,7 @@ def _message(result: TrialResult) -> str:
 
 
 def replay(asker: Asker, results: Sequence[TrialResult]) -> list[Pipeline]:
-    """Ask for every recorded trial again, by id, showing what its proposal had seen.
+    """Ask for every recorded trial again, by id, showing what its proposal had seen and what ran beside it.
 
     Args:
         asker: a new one, with the seed and the prior of the recorded run.
@@ -244,7 +245,7 @@ def replay(asker: Asker, results: Sequence[TrialResult]) -> list[Pipeline]:
         The proposals in the order of the trial ids, to be compared with `asked_for` of the results.
     """
     by_id = {result.trial_id: result for result in results}
-    return [asker.ask(i, tuple(by_id[j] for j in by_id[i].seen)) for i in sorted(by_id)]
+    return [asker.ask(i, tuple(by_id[j] for j in by_id[i].seen), by_id[i].beside) for i in sorted(by_id)]
 
 
 def asked_for(result: TrialResult) -> Pipeline:

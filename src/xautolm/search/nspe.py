@@ -82,8 +82,8 @@ class Nspe:
             self._start = SearchModel.from_dict(prior.model)
         self._known: tuple[tuple[int, ...], SearchModel] = ((), self._start)
 
-    def ask(self, trial_id: int, seen: Sequence[TrialResult]) -> Pipeline:
-        """The pipeline of a trial."""
+    def ask(self, trial_id: int, seen: Sequence[TrialResult], running: Sequence[Pipeline] = ()) -> Pipeline:
+        """The pipeline of a trial; what runs beside it changes nothing."""
         generation, place = divmod(trial_id, self.options.population)
         explores = not (self._is_warm and NO_EXPLORATION in self.options.defects)
         is_uniform = explores and place < self.options.n_uniform

@@ -1,6 +1,12 @@
-"""Models of this run's own trials on top of what was expected of them."""
+"""Models of this run's own trials on top of what was expected of them.
+
+What is learned depends on the trials alone, not on when it was asked for: parameters come from the first trials as
+they were when there were no others, so that a proposal can be replayed without the proposals before it.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -57,13 +63,16 @@ class Gap:
         self._groups, self._is_offset, self._cover = groups, is_offset, _Cover()
         self._learned: tuple[int, Array] | None = None
 
-    def predict(self, own_rows: Array, own_gaps: Array, rows: Array) -> tuple[Array, Array]:
+    def predict(
+        self, own_rows: Array, own_gaps: Array, rows: Array, first_gaps: Callable[[int], Array]
+    ) -> tuple[Array, Array]:
         """Mean and standard deviation of the gap of candidates, (n,) each.
 
         Args:
             own_rows: inputs of this run's valid trials in the order they finished, (n_own, n_columns), n_own > 1.
             own_gaps: their gaps, (n_own,).
             rows: inputs of the candidates, (n, n_columns).
+            first_gaps: gaps of the first k of them as they were when there were no others, k -> (k,).
         """
         offset = 0.0
         if self._is_offset:
@@ -72,7 +81,7 @@ class Gap:
         n_learned = learned_from(len(own_rows))
         if self._learned is None or self._learned[0] != n_learned:
             chosen = spread(own_rows[:n_learned], _MAX_FIT)
-            learned = Regression.fit(own_rows[:n_learned][chosen], gaps[:n_learned][chosen], self._groups)
+            learned = Regression.fit(own_rows[:n_learned][chosen], first_gaps(n_learned)[chosen], self._groups)
             self._learned = n_learned, learned
         chosen = self._cover(own_rows, n_learned)
         process = Regression(own_rows[chosen], gaps[chosen], self._groups, self._learned[1])

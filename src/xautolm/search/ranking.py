@@ -6,7 +6,7 @@ of its expected cost. Expectations come from past experience (`search.expectatio
 estimates in the place of experience.
 
 A proposal is a pure function of (seed, trial id, prior, the finished results it was shown, the pipelines that were
-running), so that a run can be replayed.
+running), so that a run can be replayed. What is kept between proposals only saves time.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -123,6 +124,7 @@ class Ranking:
         self._success = Success(self._groups)
         self._gaps: dict[str, Gap] = {}
         self._known: dict[int, _Facts] = {}
+        self._order: tuple[TrialResult, ...] = ()
         self._trusted: tuple[Sequence[TrialResult], Trust] | None = None
 
     def propose(self, trial_id: int, seen: Sequence[TrialResult], running: Sequence[Pipeline] = ()) -> Pipeline:
@@ -136,6 +138,7 @@ class Ranking:
         starts = self._model.starts
         if trial_id < len(starts):
             return starts[trial_id]
+        self._follow(seen)
         rng = np.random.default_rng(np.random.SeedSequence([self._seed, trial_id]))
         explores = rng.random() < self.options.exploration
         candidates = self._candidates(seen, running, rng, explores)
@@ -163,16 +166,24 @@ class Ranking:
         """How far the prior is believed after some results."""
         if not self._expectations.is_warm:
             return COLD
-        if self._trusted is not None and self._trusted[0] is seen:
-            return self._trusted[1]
+        if self._trusted is None or self._trusted[0] is not seen:
+            self._trusted = seen, self._trust_after(seen)
+        return self._trusted[1]
+
+    def _trust_after(self, seen: Sequence[TrialResult]) -> Trust:
         counted = [r for r in seen if r.status in FAILURES or r.status in ("ok", "stopped")]
         expected = Expected.joined([self._facts(result).expected for result in counted])
         values = np.asarray([self._score(r) if r.is_ok else math.nan for r in counted], dtype=float)
         has_score = np.isfinite(values)
         worked = [r.status not in FAILURES for r in counted]
-        found = trust(expected.rank[has_score], values[has_score], expected.p_ok, worked)
-        self._trusted = seen, found
-        return found
+        return trust(expected.rank[has_score], values[has_score], expected.p_ok, worked)
+
+    def _follow(self, seen: Sequence[TrialResult]) -> None:
+        """Forget what was learned from other results, or from these in another order."""
+        if any(known is not result for known, result in zip(self._order, seen, strict=False)):
+            self._order, self._success, self._gaps = (), Success(self._groups), {}
+        if len(seen) > len(self._order):
+            self._order = tuple(seen)
 
     def transfer(self, seen: Sequence[TrialResult]) -> dict[str, float | None]:
         """What the prior was worth so far, for `run.json`.
@@ -294,7 +305,7 @@ class Ranking:
             points[:, column] = _scaled(points[:, column], objective)
             gaps = points[:, column] - self._base(objective, own_expected, believed)
             gap = self._gaps.setdefault(objective.name, Gap(self._groups, is_offset=objective.name in COSTS))
-            shift, deviation[:, column] = gap.predict(own_rows, gaps, rows)
+            shift, deviation[:, column] = gap.predict(own_rows, gaps, rows, partial(self._first_gaps, column, seen))
             mean[:, column] = self._base(objective, expected, believed) + shift
             if objective.name == "time":
                 log_time = mean[:, column]
@@ -303,6 +314,15 @@ class Ranking:
         if self._constraints:
             gain = gain * self._p_kept(rows, own_rows, valid)
         return np.asarray(np.maximum(gain, _LEAST_GAIN) * p_ok / self._cost(log_time))
+
+    def _first_gaps(self, column: int, seen: Sequence[TrialResult], n: int) -> Array:
+        """What an objective of the first n valid results differed by, when nothing was seen after them, (n,)."""
+        last = self._points(seen)[1][n - 1]
+        past = seen[: next(i for i, result in enumerate(seen) if result is last) + 1]
+        points, valid = self._points(past)
+        believed = self._trust_after(past) if self._expectations.is_warm else COLD
+        objective = self.objectives[column]
+        return _scaled(points[:, column], objective) - self._base(objective, self._own_rows(valid)[1], believed)
 
     def _p_kept(self, rows: Array, own_rows: Array, valid: Sequence[TrialResult]) -> Array:
         """Probability that candidates keep all constraints, each by a process of its own, (n_candidates,)."""
@@ -314,7 +334,7 @@ class Ranking:
                 continue
             scale = max(float(values[known].std()), _LEAST_SCALE)
             gap = self._gaps.setdefault(f"bound of {constraint.name}", Gap(self._groups, is_offset=True))
-            mean, deviation = gap.predict(own_rows[known], values[known] / scale, rows)
+            mean, deviation = gap.predict(own_rows[known], values[known] / scale, rows, partial(_first, values[known]))
             chance *= ndtr(-mean / deviation)
         return np.asarray(chance)
 
@@ -353,6 +373,10 @@ def apart(rows: Array, others: Array, sd: float) -> Array:
     squares = (rows**2).sum(axis=1)[:, None] + (others**2).sum(axis=1)[None, :] - 2.0 * rows @ others.T
     nearest = np.maximum(squares.min(axis=1), 0.0) / rows.shape[1]
     return np.asarray(1.0 - np.exp(-0.5 * nearest / sd**2))
+
+
+def _first(values: Array, n: int) -> Array:
+    return values[:n]
 
 
 def _spearman(a: Sequence[float], b: Sequence[float]) -> float | None:

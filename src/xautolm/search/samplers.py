@@ -136,7 +136,8 @@ class StudyAsker:
 
     Args:
         sampler: any Optuna sampler. Ours is shown exactly what `ask` is given, so its proposals can be replayed
-            with any number of slots; others know the trials that were told, and keep a state of their own.
+            with any number of slots and after interruptions; others know the trials that were told, and keep a state
+            of their own.
         space: where pipelines come from.
         objectives: what trials are told with; failures and results without a finite value are told as failed.
 
@@ -150,22 +151,18 @@ class StudyAsker:
         self._objectives = tuple(objectives)
         self.study = _quiet_study(sampler, self._objectives)
         self._open: dict[int, optuna.Trial] = {}
-        self._asked: dict[int, Pipeline] = {}
         self._told: set[int] = set()
 
-    def ask(self, trial_id: int, seen: Sequence[TrialResult]) -> Pipeline:
+    def ask(self, trial_id: int, seen: Sequence[TrialResult], running: Sequence[Pipeline] = ()) -> Pipeline:
         """The pipeline of a trial; results in `seen` that were never told (a resumed run) are told first."""
         for result in seen:
             self.tell(result)
         if trial_id in self._open:  # asked before, then interrupted
             self.study.tell(self._open.pop(trial_id), state=TrialState.FAIL)
         if isinstance(self._sampler, PipelineSampler):
-            finished = {result.trial_id for result in seen}
-            running = [p for i, p in self._asked.items() if i < trial_id and i not in finished]
             self._sampler.show(trial_id, seen, running)
         self._open[trial_id] = self.study.ask()
-        pipeline = self._asked[trial_id] = suggest_pipeline(self._open[trial_id], self._space)
-        return pipeline
+        return suggest_pipeline(self._open[trial_id], self._space)
 
     def tell(self, result: TrialResult) -> None:
         """Close the trial in the study; a trial that was asked for in an earlier sitting is added to it."""
