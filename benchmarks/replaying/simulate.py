@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from xautolm import merit
 from xautolm.evaluate.fake import Evaluate, FakeBackend
-from xautolm.pareto import front, hypervolume
+from xautolm.pareto import comparable
 from xautolm.records import FAILURES, Budget, Objective, TrialResult
 from xautolm.search.budget import Clock
 from xautolm.search.loop import Asker, Events, Stopper, search
@@ -62,26 +63,16 @@ def finish_times(results: Sequence[TrialResult]) -> Array:
 
 
 def quality_points(results: Sequence[TrialResult], facts: TaskFacts) -> Array:
-    """Valid results in the unit square of `design.md` section 5, larger = better, (n_valid, 2).
-
-    x = (F1 - constant) / (1 - constant), y = 1 - log10(max(time, 1 s)) / log10(limit), both clipped to [0, 1].
-    """
-    valid = [result for result in results if result.is_ok]
-    x = [(r.scores["f1"] - facts.constant_f1) / (1.0 - facts.constant_f1) for r in valid]
-    y = [1.0 - math.log10(max(r.cost.time_s, 1.0)) / math.log10(facts.time_limit_s) for r in valid]
-    return np.asarray(np.clip(np.asarray([x, y], dtype=float).T.reshape(len(valid), 2), 0.0, 1.0))
+    """Results in the unit square of `design.md` section 5, larger = better, (n_results, 2); NaN where not valid."""
+    f1 = [result.scores["f1"] if result.is_ok else math.nan for result in results]
+    points = merit.unit_square(f1, [r.cost.time_s for r in results], facts.constant_f1, facts.time_limit_s)
+    points[np.isnan(points).any(axis=1)] = math.nan
+    return points
 
 
-def volume(results: Sequence[TrialResult], facts: TaskFacts) -> float:
-    """Hypervolume of the valid results with reference (0, 0), in [0, 1]."""
-    return hypervolume(-quality_points(results, facts), (0.0, 0.0))
-
-
-def anytime_volume(results: Sequence[TrialResult], facts: TaskFacts, times: Array) -> Array:
-    """Hypervolume at each time, (n_times,)."""
-    ends = finish_times(results)
-    values = np.asarray([0.0, *(volume(results[: n + 1], facts) for n in range(len(results)))])
-    return np.asarray(values[np.searchsorted(ends, times, side="right")], dtype=float)
+def volumes(results: Sequence[TrialResult], facts: TaskFacts) -> Array:
+    """Hypervolume of the valid results with reference (0, 0) after each trial, (n_results,), in [0, 1]."""
+    return merit.anytime_volumes(-quality_points(results, facts), (0.0, 0.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,31 +103,25 @@ def figures(results: Sequence[TrialResult], facts: TaskFacts, horizon_s: float) 
     valid = [result for result in results if result.is_ok]
     n_failed = sum(result.status in FAILURES for result in results)
     useless = sum(result.scores["f1"] <= facts.constant_f1 for result in valid)
-    grid = np.linspace(0.0, horizon_s, 201)
+    by_trial = volumes(results, facts)
     return Figures(
         n_trials=len(results),
         error_ratio=n_failed / max(len(results), 1),
         useless_share=useless / max(len(valid), 1),
         mean_time_s=float(np.mean([result.cost.time_s for result in results])) if results else math.nan,
         best_f1=max((result.scores["f1"] for result in valid), default=0.0),
-        volume=volume(results, facts),
-        area=float(anytime_volume(results, facts, grid).mean()),
+        volume=float(by_trial[-1]) if len(by_trial) else 0.0,
+        area=merit.mean_until(by_trial, finish_times(results), horizon_s),
     )
 
 
 def win_ratio(results: Sequence[TrialResult], rivals: Sequence[TrialResult]) -> float:
     """Share of the valid results that no point of the rivals' front weakly dominates; NaN without valid results."""
-    members = set(front(rivals, OBJECTIVES))
-    best = [(r.scores["f1"], r.cost.time_s) for r in rivals if r.trial_id in members]
-    valid = [(r.scores["f1"], r.cost.time_s) for r in results if r.is_ok]
-    wins = [all(f1 > b or time_s < t for b, t in best) for f1, time_s in valid]
-    return float(np.mean(wins)) if wins else math.nan
+    _, ours = comparable(results, OBJECTIVES)
+    _, theirs = comparable(rivals, OBJECTIVES)
+    return merit.win_ratio(ours, theirs)
 
 
 def time_to_reach(results: Sequence[TrialResult], facts: TaskFacts, target: float) -> float:
     """Seconds until the hypervolume first was at least the target; infinite when it never was."""
-    ends = finish_times(results)
-    for n in range(len(results)):
-        if volume(results[: n + 1], facts) >= target - 1e-12:
-            return float(ends[n])
-    return math.inf
+    return merit.time_to_reach(volumes(results, facts), finish_times(results), target)

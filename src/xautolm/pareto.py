@@ -102,7 +102,7 @@ def _sort_pairs(points: npt.NDArray[np.float64]) -> list[list[int]]:
             fronts.append([])
             lowest.append((y, x))
         fronts[place].append(i)
-        lowest[place] = min(lowest[place], (y, x))
+        lowest[place] = (y, x)  # no higher than what was there, see `place`
     return [sorted(front) for front in fronts]
 
 
@@ -113,7 +113,8 @@ def crowding_distance(points: Points) -> npt.NDArray[np.float64]:
         points: (n_points, n_objectives).
 
     Returns:
-        (n_points,) sums of the neighbours' gaps, each objective scaled to its range; inf at the ends.
+        (n_points,) sums of the neighbours' gaps, each objective scaled to its range; inf at the ends. Of equal values
+        the one with the lower index comes first; an objective in which all are equal tells nothing and adds 0.
 
     >>> crowding_distance([(0, 4), (1, 2), (4, 0)]).tolist()
     [inf, 2.0, inf]
@@ -123,8 +124,10 @@ def crowding_distance(points: Points) -> npt.NDArray[np.float64]:
     for column in array.T:
         order = np.argsort(column, kind="stable")
         span = column[order[-1]] - column[order[0]]
+        if not span > 0:
+            continue
         distance[order[[0, -1]]] = np.inf
-        if len(array) > 2 and 0 < span < np.inf:
+        if span < np.inf:
             distance[order[1:-1]] += (column[order[2:]] - column[order[:-2]]) / span
     return distance
 
@@ -145,6 +148,8 @@ def best_first(points: Points) -> list[int]:
 
 def hypervolume(points: Points, reference: Sequence[float]) -> float:
     """Volume that the points dominate up to a reference point (exact; slicing over the last objective).
+
+    Optuna has one for more than two objectives too, but keeps it private (`optuna._hypervolume`); a test compares them.
 
     Args:
         points: (n_points, n_objectives), to be minimised; points that do not reach the reference add nothing.
@@ -174,12 +179,14 @@ def _volume(points: npt.NDArray[np.float64], corner: npt.NDArray[np.float64]) ->
         return _area(points, corner)
     points = points[np.argsort(points[:, -1], kind="stable")]
     ends = np.append(points[1:, -1], corner[-1])
-    slices = zip(points[:, -1], ends, strict=True)
-    return sum(
-        float(end - start) * _volume(points[: i + 1, :-1], corner[:-1])
-        for i, (start, end) in enumerate(slices)
-        if end > start
-    )
+    volume = area = 0.0
+    shadow = np.zeros((0, len(corner) - 1))  # non-dominated points of the slice
+    for point, end in zip(points, ends, strict=True):
+        if not (shadow <= point[:-1]).all(axis=1).any():
+            shadow = np.vstack([shadow[~(shadow >= point[:-1]).all(axis=1)], point[:-1]])
+            area = _volume(shadow, corner[:-1])
+        volume += float(end - point[-1]) * area
+    return volume
 
 
 def _area(points: npt.NDArray[np.float64], corner: npt.NDArray[np.float64]) -> float:
