@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.replaying.opponents import Opponent, any_study, nsga_penalised, tpe_caught, tpe_penalised
 from benchmarks.replaying.simulate import OBJECTIVES
 from benchmarks.replaying.tasks import RecordedTask
 from xautolm.prior.anatomy import ModelBook
@@ -104,6 +105,13 @@ def _knn(options: KnnOptions) -> Strategy:
     return strategy
 
 
+def _alone(opponent: Opponent) -> Strategy:
+    def strategy(task: RecordedTask, others: Sequence[Experience], seed: int) -> Searcher:
+        return Searcher(opponent(task, others, seed))
+
+    return strategy
+
+
 def ours_cold(task: RecordedTask, others: Sequence[Experience], seed: int) -> Searcher:
     """Our search without experience."""
     return _ranking(task, cold_prior(), (), seed)
@@ -175,14 +183,18 @@ def _reversed(experiences: tuple[Experience, ...]) -> tuple[Experience, ...]:
 STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
     {
         "random": random_search,
+        "TPE caught": _alone(tpe_caught),
+        "TPE penalised": _alone(tpe_penalised),
+        "NSGA-II penalised": _alone(nsga_penalised),
         "published cold": published_cold,
         "published cold + filter": published_filtered,
         "published warm (high)": published_warm,
         "knn-25 published": _knn(KnnOptions(as_published=True)),
         "knn-25 repaired": _knn(KnnOptions()),
+        "ours for any study": _alone(any_study),
         "ours cold": ours_cold,
-        "ours warm, reference": ours_reference,
+        "ours warm (reference)": ours_reference,
         "ours warm": ours_warm,
-        "ours, adversarial store": ours_misled,
+        "ours (adversarial store)": ours_misled,
     }
 )
