@@ -49,6 +49,15 @@ def use_memory(spec, folder):
     return {}
 
 
+def use_memory_briefly(spec, folder):
+    """Memory that is given back before the next look at the process, most likely."""
+    block = bytearray(spec["mib"] * 2**20)
+    block[::4096] = bytes(len(block[::4096]))
+    del block
+    time.sleep(spec["sleep_s"])
+    return {}
+
+
 def segfault(spec, folder):
     os.kill(os.getpid(), signal.SIGSEGV)
 

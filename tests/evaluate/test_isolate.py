@@ -138,6 +138,12 @@ def test_memory_limit_kills_and_tells_what_was_used(server, tmp_path):
     assert 150 < outcome.peak_mem_mib < 600
 
 
+def test_memory_that_was_given_back_between_two_looks_counts(server, tmp_path):
+    outcome = run(server, job(tmp_path / "a", "use_memory_briefly", mib=300, sleep_s=0.6))
+    assert outcome.kind == "finished"
+    assert 295 < outcome.peak_mem_mib < 450
+
+
 def test_memory_below_the_limit_is_measured(server, tmp_path):
     outcome = run(server, job(tmp_path / "a", "use_memory", mib=100, sleep_s=0.6, memory_limit_mib=500))
     assert outcome.kind == "finished"

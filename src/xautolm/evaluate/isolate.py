@@ -6,8 +6,8 @@ job that dies leaves an outcome that names the signal; a child that shows no hea
 started once more in a fresh process; jobs die with the coordinator, also when that is killed with SIGKILL.
 
 Not covered: a job that writes outside its folder, exhausts the disk, or deliberately escapes (ptrace, setuid). Memory
-is polled every 0.2 s, so a job can overshoot its limit for that long. It is a safety net, not a sandbox for hostile
-code.
+is polled every 0.2 s, so a job can overshoot its limit for that long; on Linux the peak that it had is seen afterwards.
+It is a safety net, not a sandbox for hostile code.
 """
 
 from __future__ import annotations
@@ -359,13 +359,18 @@ class WorkerServer:
 
 
 def _measure_memory(job: Job) -> None:
-    """Raise the job's peak; measured exactly only when a cheap figure has grown beyond its own peak."""
+    """Raise the job's peak; measured exactly only when a cheap figure has grown beyond its own peak.
+
+    A peak between two polls counts: the kernel keeps the highest resident memory, and what a forked child shares with
+    the idle worker hardly changes.
+    """
     pids = process_tree.members(job.pid)
     job.descendants |= process_tree.created(pid for pid in pids if pid not in job.descendants)
-    rough = process_tree.rough_mib(pids)
+    missed = process_tree.missed_mib(job.pid)
+    rough = process_tree.rough_mib(pids) + missed
     if rough > _GROWTH * job.rough_peak_mib:
         job.rough_peak_mib = rough
-        job.peak_mem_mib = max(job.peak_mem_mib, process_tree.private_mib(pids))
+        job.peak_mem_mib = max(job.peak_mem_mib, process_tree.private_mib(pids) + missed)
 
 
 def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:

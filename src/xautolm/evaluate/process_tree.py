@@ -11,6 +11,8 @@ from pathlib import Path
 import psutil
 
 _PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+#: Fields of /proc/PID/status: highest and present resident memory.
+_RSS = ("VmHWM", "VmRSS")
 
 
 def members(pid: int) -> list[int]:
@@ -59,6 +61,19 @@ def private_mib(pids: Iterable[int]) -> float:
         with contextlib.suppress(psutil.Error):
             total += psutil.Process(pid).memory_full_info().uss
     return total / 2**20
+
+
+def missed_mib(pid: int) -> float:
+    """How far a process's resident memory was above what it is now, at its highest: what polls have missed.
+
+    Linux keeps the highest value (`VmHWM`); 0 elsewhere and for a process that is gone.
+    """
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0.0
+    kib = {name: int(value.split()[0]) for name, _, value in (line.partition(":") for line in lines) if name in _RSS}
+    return (kib[_RSS[0]] - kib[_RSS[1]]) / 1024 if len(kib) == len(_RSS) else 0.0
 
 
 def created(pids: Iterable[int]) -> dict[int, float]:
