@@ -72,7 +72,7 @@ def _run(options: argparse.Namespace) -> int:
         "surrogates": validation,
         "n_seeds": n_seeds,
         "wall_s": round(time.monotonic() - started, 1),
-        **_provenance(),
+        **provenance(),
     }
     if options.json is not None:
         options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
@@ -156,7 +156,7 @@ def _summary(records: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[st
     return summary
 
 
-def _provenance() -> dict[str, Any]:
+def provenance() -> dict[str, Any]:
     done = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=False)
     return {
         "commit": done.stdout.strip() or "unknown",

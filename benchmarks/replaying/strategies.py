@@ -58,13 +58,17 @@ class Uniform:
 
 
 class Direct:
-    """Our proposals without a study around them."""
+    """Our proposals without a study around them.
+
+    Args:
+        proposing: makes them.
+    """
 
     def __init__(self, proposing: Proposing) -> None:
-        self._proposing = proposing
+        self.proposing = proposing
 
     def ask(self, trial_id: int, seen: Sequence[TrialResult], running: Sequence[Pipeline] = ()) -> Pipeline:
-        return self._proposing.propose(trial_id, seen, running)
+        return self.proposing.propose(trial_id, seen, running)
 
     def tell(self, result: TrialResult) -> None: ...
 
@@ -130,8 +134,18 @@ def ours_reference(task: RecordedTask, others: Sequence[Experience], seed: int) 
 
 def ours_misled(task: RecordedTask, others: Sequence[Experience], seed: int) -> Searcher:
     """Our search with a store in which scores and failures are reversed."""
-    lies = _reversed(tuple(others))
-    return _ranking(task, learned_prior(task, lies), (), seed)
+    return _ranking(task, learned_prior(task, reversed_experiences(tuple(others))), (), seed)
+
+
+def ours_misled_reference(task: RecordedTask, others: Sequence[Experience], seed: int) -> Searcher:
+    """Our search with the published warm start of its model from such a store, without predictors."""
+    return ours_reference(task, reversed_experiences(tuple(others)), seed)
+
+
+def ours_misled_knn(task: RecordedTask, others: Sequence[Experience], seed: int) -> Searcher:
+    """Our search with the repaired kNN warm start from such a store, without predictors."""
+    lies = reversed_experiences(tuple(others))
+    return _ranking(task, build_knn_prior(task.plan.space, rated(task, lies), task.profile), (), seed)
 
 
 def _ranking(task: RecordedTask, prior: Prior, others: Sequence[Experience], seed: int) -> Searcher:
@@ -159,7 +173,7 @@ def _lie(name: str) -> Any:
     return TrialError("oom_train", f"made up for {name}")
 
 
-def _reversed(experiences: tuple[Experience, ...]) -> tuple[Experience, ...]:
+def reversed_experiences(experiences: tuple[Experience, ...]) -> tuple[Experience, ...]:
     """What worked well failed, what failed worked, and the order of the scores is turned round inside each task."""
     by_task: dict[str, list[float]] = {}
     for experience in experiences:

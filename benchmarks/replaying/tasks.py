@@ -14,6 +14,7 @@ from benchmarks.recording.space import recorded_space
 from benchmarks.replaying.simulate import TaskFacts
 from benchmarks.replaying.surrogate import Surrogate
 from xautolm.errors import UsageError
+from xautolm.evaluate.fake import Evaluate
 from xautolm.records import Budget, Experience, Profile, TrialResult
 from xautolm.search.plan import FitCheck, Plan
 from xautolm.space.build import adapt_default
@@ -26,7 +27,7 @@ N_TRIALS = 60
 
 @dataclass(frozen=True)
 class RecordedTask:
-    """One recorded task.
+    """One recorded task, or one that is made up (`replaying.analytic`).
 
     Attributes:
         facts: what the figures of merit need.
@@ -43,7 +44,7 @@ class RecordedTask:
     fingerprint: str
     sketch: tuple[int, ...]
     plan: Plan
-    surrogate: Surrogate
+    surrogate: Evaluate
     results: tuple[TrialResult, ...]
 
     @property
