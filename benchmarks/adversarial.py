@@ -1,8 +1,8 @@
 """What a store that lies costs: `python -m benchmarks.adversarial [--seeds 20] [--json FILE]`.
 
-Each seed is a made-up task on the fake evaluators (`replaying.analytic`), searched cold, with the truth about four other
-tasks, and with the same store in which scores and failures are reversed. Hypervolume: `design.md`, section 5, after all
-trials and after the first third. Differences are paired by seed, with 90 % bootstrap intervals of their mean.
+Each seed is a made-up task on the fake evaluators (`replaying.analytic`), searched cold, with the truth about four
+other tasks, and with the same store in which scores and failures are reversed. Hypervolume: `design.md`, section 5,
+after all trials and after the first third. Differences are paired by seed, with 90 % bootstrap intervals of their mean.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ Array = npt.NDArray[np.float64]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.adversarial", description=(__doc__ or "").split("\n")[0])
+    description = (__doc__ or "").splitlines()[0]
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.adversarial", description=description)
     parser.add_argument("--seeds", type=int, default=20, help="made-up tasks (default: %(default)s)")
     parser.add_argument("--first-seed", type=int, default=0, help="number of the first one (default: %(default)s)")
     parser.add_argument("--trials", type=int, default=N_TRIALS, help="of a search (default: %(default)s)")
@@ -148,7 +149,8 @@ def _print(result: Mapping[str, Any]) -> None:
             lines[-1] += [str(versus["n_worse"])] if key == "volume" else []
         lines[-1] += ["-" if found[key] is None else f"{found[key]:.2f}" for key in ("weight", "agreement")]
     first, last = result["seeds"]
-    print(f"\nseeds {first} to {last}, {result['n_trials']} trials, {result['wall_s']:.0f} s, commit {result['commit']}\n")
+    spent = f"{result['wall_s']:.0f} s, commit {result['commit']}"
+    print(f"\nseeds {first} to {last}, {result['n_trials']} trials, {spent}\n")
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     for line in lines:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())

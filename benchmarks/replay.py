@@ -157,6 +157,7 @@ def _summary(records: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[st
 
 
 def provenance() -> dict[str, Any]:
+    """Commit, library versions and machine of figures."""
     done = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=False)
     return {
         "commit": done.stdout.strip() or "unknown",
