@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from benchmarks.replay import provenance
 from benchmarks.replaying.analytic import made_up_task, past_of
-from benchmarks.replaying.simulate import run_strategy, volume
+from benchmarks.replaying.simulate import run_strategy, volumes
 from benchmarks.replaying.strategies import (
     Direct,
     Strategy,
@@ -86,12 +86,12 @@ def search_all(seed: int, n_trials: int, names: Sequence[str] = tuple(STRATEGIES
     for name in names:
         searcher = STRATEGIES[name](task, past, seed)
         results = run_strategy(searcher.asker, task.surrogate, task.facts, seed, searcher.stopper)
-        early = results[: round(n_trials * _EARLY)]
+        grown = volumes(results, task.facts)
         record = {
             "strategy": name,
             "seed": seed,
-            "volume": volume(results, task.facts),
-            "early_volume": volume(early, task.facts),
+            "volume": float(grown[-1]),
+            "early_volume": float(grown[round(n_trials * _EARLY) - 1]),
             "error_ratio": sum(result.status in FAILURES for result in results) / len(results),
         }
         if isinstance(searcher.asker, Direct) and isinstance(searcher.asker.proposing, Ranking):
