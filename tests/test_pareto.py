@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -95,6 +96,56 @@ def test_front_is_cheapest_first_without_failures_dominated_and_equal_points() -
     ]
     assert front(results, F1_TIME) == (1, 5, 0)
     assert front([], F1_TIME) == ()
+
+
+outcomes = st.tuples(
+    st.sampled_from([0.1, 0.5, 0.9, math.nan]),
+    st.sampled_from([1.0, 2.0, 3.0]),
+    st.sampled_from([None, 5.0, 25.0]),
+    st.sampled_from(["ok", "ok", "ok", "oom"]),
+)
+limits = st.lists(
+    st.sampled_from([Constraint("f1", True, 0.5), Constraint("latency", False, 10.0), Constraint("time", False, 2.0)]),
+    max_size=2,
+)
+
+
+@given(st.lists(outcomes, max_size=8), limits, st.sampled_from([F1_TIME, F1_TIME[::-1], F1_TIME[:1]]))
+def test_front_and_recommendation_agree_with_brute_force(
+    drawn: list[tuple[float, float, float | None, str]],
+    constraints: list[Constraint],
+    objectives: tuple[Objective, ...],
+) -> None:
+    results = [
+        replace(result(i, f1, time_s, status), cost=Cost(time_s, latency_ms=latency))
+        for i, (f1, time_s, latency, status) in enumerate(drawn)
+    ]
+
+    def value(r: TrialResult, name: str) -> float:
+        found = {"f1": r.scores.get("f1"), "time": r.cost.time_s, "latency": r.cost.latency_ms}[name]
+        return math.nan if found is None else found
+
+    def keeps(r: TrialResult) -> bool:
+        return all(value(r, c.name) >= c.bound if c.is_minimum else value(r, c.name) <= c.bound for c in constraints)
+
+    def point(r: TrialResult) -> tuple[float, ...]:
+        return tuple(value(r, o.name) * (-1 if o.direction == "maximize" else 1) for o in objectives)
+
+    ok = [r for r in results if r.status == "ok"]
+    eligible = [r for r in ok if keeps(r)] or ok
+    scored = [r for r in eligible if not any(math.isnan(x) for x in point(r))]
+    best = [r for r in scored if not any(dominates(point(other), point(r)) for other in scored)]
+    first = [r for r in best if not any(point(o) == point(r) and o.trial_id < r.trial_id for o in best)]
+
+    found = front(results, objectives, constraints)
+    assert sorted(found) == [r.trial_id for r in first]
+    times = [results[i].cost.time_s for i in found]
+    assert times == sorted(times) or "time" not in {o.name for o in objectives}
+    chosen = recommend(results, objectives, constraints)
+    assert (chosen is None) == (not scored)
+    if chosen is not None:
+        assert point(results[chosen])[0] == min(point(r)[0] for r in scored)
+        assert keeps(results[chosen]) or not any(keeps(r) for r in ok)
 
 
 def test_recommendation_prefers_quality_then_cost_then_the_lower_id() -> None:

@@ -113,9 +113,13 @@ def test_a_rival_that_breaks_a_constraint_stops_nothing() -> None:
 
 def test_a_trial_that_cannot_reach_a_demanded_score_is_stopped() -> None:
     stopper = FrontStopper((F1, TIME), (Constraint("f1", True, 0.9),), past=MODEST)
+    keeps, breaks = finished(0, 0.95, 1000.0), finished(0, 0.6, 1.0)
 
-    assert stopper.reason(running(0.5, 0.5), []) is not None
-    assert stopper.reason(running(0.5, 0.89), []) is None
+    assert stopper.reason(running(0.5, 0.5), [keeps]) is not None
+    assert stopper.reason(running(0.5, 0.89), [keeps]) is None
+    # A bound that nothing has kept yet may be out of reach: then every result counts, also those that break it.
+    assert stopper.reason(running(0.5, 0.5), []) is None
+    assert stopper.reason(running(0.5, 0.5), [breaks]) is None
 
 
 scores = st.floats(0, 1)
@@ -147,6 +151,66 @@ def test_no_end_allowed_by_the_assumption_would_have_entered_the_front(
     for share, further_s in ends:
         end = finished(99, share * bound, trial.curve[-1][1] + further_s)
         assert 99 not in front([*results, end], objectives)
+
+
+bounds = st.lists(
+    st.one_of(
+        st.builds(Constraint, st.just("f1"), st.just(True), scores),
+        st.builds(Constraint, st.just("time"), st.just(False), st.floats(1, 150)),
+        st.builds(Constraint, st.just("latency"), st.just(False), st.floats(1, 30)),
+    ),
+    max_size=2,
+)
+#: A rival: score, time, latency, and whether it worked and was scored.
+others = st.tuples(
+    scores,
+    st.floats(1, 100),
+    st.sampled_from([None, 5.0, 25.0]),
+    st.sampled_from(["ok", "ok", "ok", "timeout", "unscored"]),
+)
+
+
+def rival(trial_id: int, f1: float, time_s: float, latency_ms: float | None, end: str) -> TrialResult:
+    result = replace(finished(trial_id, f1, time_s), cost=Cost(time_s, latency_ms=latency_ms))
+    if end == "timeout":
+        return replace(result, status="timeout", scores={})
+    return replace(result, scores={"accuracy": f1}) if end == "unscored" else result
+
+
+@given(
+    gains=st.lists(st.sampled_from([0.0, 0.1, 0.5, 1.0]), min_size=N_BINS, max_size=N_BINS),
+    rivals=st.lists(others, max_size=6),
+    curve=st.lists(scores, min_size=1, max_size=N_BINS),
+    constraints=bounds,
+    objectives=st.sampled_from([(F1,), (F1, TIME), (TIME, F1), (TIME,), (F1, TIME, LATENCY)]),
+)
+@settings(max_examples=120, deadline=None)
+def test_with_bounds_and_any_objectives_exactly_what_cannot_win_is_stopped(
+    gains: list[float],
+    rivals: list[tuple[float, float, float | None, str]],
+    curve: list[float],
+    constraints: list[Constraint],
+    objectives: tuple[Objective, ...],
+) -> None:
+    """Brute force over the ends that the assumption allows, the best one among them.
+
+    A stopped trial enters the front with none of them. One that runs on enters it with one, unless a bound on what
+    cannot be known from a curve (time, latency) stands in the way, which the rule does not look at.
+    """
+    stopper = FrontStopper(objectives, constraints, past=(tuple(gains),) * 60)
+    results = [rival(i, *drawn) for i, drawn in enumerate(rivals)]
+    trial = running(*curve)
+    best, spent_s = stopper.optimism(results).bound(trial.curve, trial.n_steps), trial.curve[-1][1]
+    enters = [
+        99 in front([*results, rival(99, share * best, spent_s + further_s, latency_ms, "ok")], objectives, constraints)
+        for share in (1.0, 0.5)
+        for further_s in (0.0, 10.0)
+        for latency_ms in (1e-9, 10.0)
+    ]
+    if stopper.reason(trial, results) is not None:
+        assert not any(enters)
+    elif all(constraint.name == "f1" for constraint in constraints):
+        assert any(enters)
 
 
 def test_the_best_case_is_no_worse_than_any_end() -> None:

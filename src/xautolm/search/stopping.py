@@ -150,13 +150,18 @@ class FrontStopper:
         return self._known[1]
 
     def reason(self, running: Progress, results: Sequence[TrialResult]) -> str | None:
-        """Why a running trial can be stopped, as a phrase; None when it may still enter the front."""
+        """Why a running trial can be stopped, as a phrase; None when it may still enter the front.
+
+        While no result keeps every bound, the front is made of all of them (`pareto.front`), so nothing is stopped.
+        """
+        rivals = [result for result in results if result.is_ok and satisfies(result, self._constraints)]
+        if not rivals:
+            return None
         best_score = self.optimism(results).bound(running.curve, running.n_steps)
         for constraint in self._constraints:
             if constraint.name == CURVE_METRIC and constraint.is_minimum and best_score < constraint.bound:
                 return f"at best {CURVE_METRIC} {best_score:.3f}, at least {constraint.bound:g} is needed"
         bounds = best_case(running, self._objectives, best_score)
-        rivals = [result for result in results if satisfies(result, self._constraints)]
         valid, points = comparable(rivals, self._objectives)
         for result, point in zip(valid, points, strict=True):
             if (point <= bounds).all():
