@@ -119,7 +119,9 @@ def test_a_trial_that_cannot_reach_a_demanded_score_is_stopped() -> None:
     assert stopper.reason(running(0.5, 0.89), [keeps]) is None
     # A bound that nothing has kept yet may be out of reach: then every result counts, also those that break it.
     assert stopper.reason(running(0.5, 0.5), []) is None
-    assert stopper.reason(running(0.5, 0.5), [breaks]) is None
+    assert stopper.reason(running(0.5, 0.55), [breaks]) is not None  # it is worse than that one
+    assert stopper.reason(running(0.7, 0.7), [breaks]) is None
+    assert stopper.reason(running(0.5, 0.895), [breaks]) is None
 
 
 scores = st.floats(0, 1)
@@ -153,18 +155,20 @@ def test_no_end_allowed_by_the_assumption_would_have_entered_the_front(
         assert 99 not in front([*results, end], objectives)
 
 
+# Few values, so that a rival is often just as good as the best case or misses it by a hair.
+levels = st.sampled_from([0.0, 0.3, 0.5, 0.75, 0.9, 1.0])
 bounds = st.lists(
     st.one_of(
-        st.builds(Constraint, st.just("f1"), st.just(True), scores),
-        st.builds(Constraint, st.just("time"), st.just(False), st.floats(1, 150)),
-        st.builds(Constraint, st.just("latency"), st.just(False), st.floats(1, 30)),
+        st.builds(Constraint, st.just("f1"), st.just(True), st.sampled_from([0.4, 0.8, 0.95])),
+        st.builds(Constraint, st.just("time"), st.just(False), st.sampled_from([25.0, 60.0])),
+        st.builds(Constraint, st.just("latency"), st.just(False), st.just(10.0)),
     ),
     max_size=2,
 )
 #: A rival: score, time, latency, and whether it worked and was scored.
 others = st.tuples(
-    scores,
-    st.floats(1, 100),
+    levels,
+    st.builds(lambda k, factor: 10 * k * factor, st.integers(1, N_BINS), st.sampled_from([0.5, 1.0, 1.005])),
     st.sampled_from([None, 5.0, 25.0]),
     st.sampled_from(["ok", "ok", "ok", "timeout", "unscored"]),
 )
@@ -179,8 +183,8 @@ def rival(trial_id: int, f1: float, time_s: float, latency_ms: float | None, end
 
 @given(
     gains=st.lists(st.sampled_from([0.0, 0.1, 0.5, 1.0]), min_size=N_BINS, max_size=N_BINS),
-    rivals=st.lists(others, max_size=6),
-    curve=st.lists(scores, min_size=1, max_size=N_BINS),
+    rivals=st.lists(others, max_size=4),
+    curve=st.lists(levels, min_size=1, max_size=N_BINS),
     constraints=bounds,
     objectives=st.sampled_from([(F1,), (F1, TIME), (TIME, F1), (TIME,), (F1, TIME, LATENCY)]),
 )

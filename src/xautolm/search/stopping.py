@@ -152,17 +152,19 @@ class FrontStopper:
     def reason(self, running: Progress, results: Sequence[TrialResult]) -> str | None:
         """Why a running trial can be stopped, as a phrase; None when it may still enter the front.
 
-        While no result keeps every bound, the front is made of all of them (`pareto.front`), so nothing is stopped.
+        While no result keeps every bound, the front is made of all of them (`pareto.front`): then a trial which cannot
+        keep them either is compared with all, and one that may keep them is let run.
         """
-        rivals = [result for result in results if result.is_ok and satisfies(result, self._constraints)]
-        if not rivals:
-            return None
+        keeping = [result for result in results if result.is_ok and satisfies(result, self._constraints)]
         best_score = self.optimism(results).bound(running.curve, running.n_steps)
-        for constraint in self._constraints:
-            if constraint.name == CURVE_METRIC and constraint.is_minimum and best_score < constraint.bound:
-                return f"at best {CURVE_METRIC} {best_score:.3f}, at least {constraint.bound:g} is needed"
+        floors = [c.bound for c in self._constraints if c.name == CURVE_METRIC and c.is_minimum]
+        is_below = any(best_score < floor for floor in floors)
+        if keeping and is_below:
+            return f"at best {CURVE_METRIC} {best_score:.3f}, at least {max(floors):g} is needed"
+        if not keeping and not is_below:
+            return None
         bounds = best_case(running, self._objectives, best_score)
-        valid, points = comparable(rivals, self._objectives)
+        valid, points = comparable(keeping or results, self._objectives)
         for result, point in zip(valid, points, strict=True):
             if (point <= bounds).all():
                 return f"at best {CURVE_METRIC} {best_score:.3f}, trial {result.trial_id} is as good and costs no more"
