@@ -147,6 +147,17 @@ def test_prior_of_run_json_is_enough(summary):
     assert prior.sentence == "Warm start from 1 past experience (prior `reference`, weight 1.00)."
 
 
+@pytest.mark.parametrize(
+    ("agreement", "says"), [(0.61, "It helped: "), (-0.4, "It misled: "), (0.1, "It told little about this task: ")]
+)
+def test_the_report_says_by_how_much_experience_helped_or_hurt(summary, agreement, says):
+    """What the run found out replaces what it believed before its first trial."""
+    in_run = {"kind": "learned", "n_experiences": 9, "weight": 0.25, "agreement": agreement}
+    prior = summary(prior=in_run, extras=warm_extras()).prior
+    assert f", weight 0.25); nearest task: sst2. {says}" in prior.sentence
+    assert f"rank correlation of {agreement:+.2f}." in prior.sentence
+
+
 def test_nothing_is_claimed_of_what_the_folder_does_not_say(summary):
     assert "does not say" in summary(prior=None).prior.sentence
 

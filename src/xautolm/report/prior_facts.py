@@ -23,6 +23,8 @@ from xautolm.space.build import space_from_dict
 LEAST_SHIFT = 0.005
 #: Choices of a hyperparameter that are written out.
 N_CHOICES = 8
+#: Rank correlation from which on experience is said to have helped, below its negative to have misled.
+_AGREES = 0.2
 #: Past tasks that the page lists.
 N_TASKS = 25
 
@@ -122,13 +124,27 @@ def from_run(in_run: Mapping[str, Any], in_file: Mapping[str, Any], space: Mappi
         return PriorFacts("The run folder does not say whether past experience was used.")
     if n_experiences == 0:
         return PriorFacts("Cold start: no past experience was used.", neighbours)
-    weight = finite(facts.get("weight"))
+    weight = finite(in_run.get("weight", in_file.get("weight")))  # the file has that of before the first trial
     share = f", weight {weight:.2f}" if weight is not None else ""
     kind = clean(facts.get("kind", ""), 40)
     nearest = f"; nearest task: {neighbours[0].name}" if neighbours else ""
     experiences = plural(n_experiences, "past experience")
-    sentence = f"Warm start from {experiences} (prior `{kind}`{share}){nearest}."
+    sentence = f"Warm start from {experiences} (prior `{kind}`{share}){nearest}.{_worth(in_run)}"
     return PriorFacts(sentence, neighbours, _decisions(facts.get("model"), space))
+
+
+def _worth(in_run: Mapping[str, Any]) -> str:
+    """Whether experience helped the run, in words; empty where that is not told.
+
+    >>> _worth({"agreement": -0.4, "weight": 0.02})
+    " It misled: the scores it expected and those of this run's trials have a rank correlation of -0.40."
+    """
+    agreement = finite(in_run.get("agreement"))
+    if agreement is None:
+        return ""
+    verdict = "helped" if agreement > _AGREES else "misled" if agreement < -_AGREES else "told little about this task"
+    scores = "the scores it expected and those of this run's trials"
+    return f" It {verdict}: {scores} have a rank correlation of {agreement:+.2f}."
 
 
 def from_explanation(explanation: Explanation) -> PriorFacts:
