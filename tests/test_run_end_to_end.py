@@ -13,17 +13,18 @@ import yaml
 from command_line import start, xautolm
 from sentences import opinion
 
-from xautolm import AutoLM, registry
+from xautolm import AutoLM, pareto, registry
 from xautolm.config import make_settings
 from xautolm.errors import RunError, RunFolderError
 from xautolm.experience.from_run import experiences_of_run
 from xautolm.experience.journal import read_journal
 from xautolm.experience.store import ExperienceStore
-from xautolm.records import Pipeline
+from xautolm.records import Objective
 from xautolm.replaying import replay_run
 from xautolm.search.plan import Plan
 
 # A run starts a worker (4-7 s, more on a busy machine); trials take a fraction of a second.
+OBJECTIVES = (Objective("f1", "maximize"), Objective("time", "minimize"))
 pytestmark = pytest.mark.timeout(240)
 
 
@@ -66,7 +67,10 @@ def test_run_json_has_the_fields_of_the_contract(first):
     ]
     assert run["n_trials"] == 7
     assert run["n_ok"] + run["n_stopped"] + run["n_failed"] == 7
-    assert run["best"] in run["front"]
+    assert run["baselines"] == {"majority": -1, "tfidf_logreg": -2, "embedding_logreg": -3}
+    assert run["n_baselines"] == 3
+    results = read_journal(first[0] / "trials.jsonl", repair=False)
+    assert run["best"] in pareto.front(results, OBJECTIVES)
     assert set(run["test"]) == {"f1", "accuracy"}
     assert set(run["prior"]) == {"kind", "n_experiences", "weight"}
     assert run["prior"]["n_experiences"] == 0
@@ -79,7 +83,10 @@ def test_run_json_has_the_fields_of_the_contract(first):
 
 def test_every_line_of_the_journal_has_the_fields_of_the_contract(first):
     lines = (first[0] / "trials.jsonl").read_text().splitlines()
-    trials = [json.loads(line) for line in lines]
+    baselines, trials = (list(map(json.loads, part)) for part in (lines[:3], lines[3:]))
+    assert [trial["trial_id"] for trial in baselines] == [-1, -2, -3]
+    assert all(trial.pop("exportable") is False for trial in baselines)
+    assert all(set(trial) == set(trials[0]) for trial in baselines)
     assert [trial["trial_id"] for trial in trials] == list(range(7))
     for number, trial in enumerate(trials):
         assert set(trial) == {
@@ -127,7 +134,7 @@ def test_the_rest_of_the_folder_is_there_and_the_scratch_is_gone(first):
     page = (folder / "report.html").read_text()
     assert "<html" in page
     assert "tiny-bert" in page
-    front = read_json(folder / "run.json")["front"]
+    front = pareto.front(read_journal(folder / "trials.jsonl", repair=False), OBJECTIVES)
     assert {int(path.name) for path in (folder / "checkpoints").iterdir()} == set(front)
     assert not list(folder.rglob("*.pkl")) + list(folder.rglob("*.bin"))
 
@@ -343,7 +350,7 @@ def test_an_interrupted_run_keeps_everything_and_can_be_resumed(number, tiny_ber
     run = tmp_path / "run"
     options = ("--models", tiny_bert, "--budget", "60trials", "--out", run, "--no-semantic")
     process = start("fit", data, *options, cwd=tmp_path, store=own_store)
-    wait_for_trials(process, run / "trials.jsonl", 3)
+    wait_for_trials(process, run / "trials.jsonl", 6)  # three of them baselines
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
@@ -353,7 +360,8 @@ def test_an_interrupted_run_keeps_everything_and_can_be_resumed(number, tiny_ber
     kept = (run / "trials.jsonl").read_bytes()
     assert state["status"] == "interrupted"
     assert state["test"] is None
-    assert 3 <= state["n_trials"] == kept.count(b"\n") < 60
+    assert state["n_baselines"] == 3
+    assert 3 <= state["n_trials"] == kept.count(b"\n") - 3 < 60
     assert read_json(run / "model" / "xautolm.json")["trial_id"] == state["best"]
     assert "interrupted" in (run / "report.html").read_text()
 
@@ -376,7 +384,7 @@ def test_an_interrupted_run_keeps_everything_and_can_be_resumed(number, tiny_ber
     assert printed["wall_s"] > state["wall_s"]
     assert (run / "trials.jsonl").read_bytes().startswith(kept)
     ids = [json.loads(line)["trial_id"] for line in (run / "trials.jsonl").read_text().splitlines()]
-    assert sorted(ids) == list(range(n_more))
+    assert sorted(ids) == list(range(-3, n_more))
     replayed = xautolm("replay", run, cwd=tmp_path, store=own_store).stdout
     assert replayed == f"{n_more} of {n_more} trials are proposed again exactly as they were recorded\n"
 
@@ -403,7 +411,8 @@ def test_a_run_in_which_nothing_works_fails_and_says_why(tiny_bert, opinions, tm
     with pytest.raises(RunError, match=r"none of the 2 trials worked \(RuntimeError 2 times\)"):
         automl.fit(opinions, out=tmp_path / "run")
     run = read_json(tmp_path / "run" / "run.json")
-    assert (run["status"], run["n_failed"], run["best"], run["front"]) == ("failed", 2, None, [])
+    assert (run["status"], run["n_failed"], run["best"]) == ("failed", 2, None)
+    assert all(trial_id < 0 for trial_id in run["front"])  # a baseline is no pipeline to recommend
     errors = [result.error for result in read_journal(tmp_path / "run" / "trials.jsonl")]
     assert [error.kind for error in errors] == ["RuntimeError"] * 2
     log = (tmp_path / "run" / "trials" / "0.log").read_text()
@@ -431,5 +440,6 @@ def test_the_csv_of_the_data_is_never_copied_out_of_the_scratch(first):
 def test_pipelines_of_the_journal_are_points_of_the_space(first):
     folder, _ = first
     plan = Plan.from_dict(read_json(folder / "space.json"))
-    for line in (folder / "trials.jsonl").read_text().splitlines():
-        assert plan.space.contains(Pipeline.from_dict(json.loads(line)["pipeline"]))
+    results = read_journal(folder / "trials.jsonl", repair=False)
+    assert len(results) == 7
+    assert all(plan.space.contains(result.pipeline) for result in results)

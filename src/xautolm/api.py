@@ -61,15 +61,17 @@ class Report:
 
     @property
     def trials(self) -> pd.DataFrame:
-        """One row per finished trial: id, status, pipeline, scores and cost."""
+        """One row per finished trial of the search: id, status, pipeline, scores and cost."""
         import pandas as pd
 
         return pd.DataFrame([_row(trial) for trial in self.facts.trials])
 
     @property
     def front(self) -> pd.DataFrame:
-        """The non-dominated pipelines, cheapest first."""
-        frame = self.trials
+        """The non-dominated pipelines, cheapest first; below 0 = a baseline, which cannot be exported."""
+        import pandas as pd
+
+        frame = pd.DataFrame([_row(trial) for trial in (*self.facts.baselines, *self.facts.trials)])
         return frame.set_index("trial_id").loc[list(self.facts.front)].reset_index() if len(frame) else frame
 
     @property
@@ -194,5 +196,6 @@ class AutoLM:
 
 
 def _row(trial: TrialResult) -> dict[str, Any]:
-    cost = {"time_s": trial.cost.time_s, "peak_mem_mib": trial.cost.peak_mem_mib}
+    cost: dict[str, Any] = {"time_s": trial.cost.time_s, "peak_mem_mib": trial.cost.peak_mem_mib}
+    cost["exportable"] = not trial.is_baseline
     return {"trial_id": trial.trial_id, "status": trial.status, **trial.scores, **cost, **trial.pipeline.to_dict()}

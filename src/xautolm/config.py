@@ -54,6 +54,7 @@ class Settings(BaseModel):
         objectives: what to optimise, the one to recommend by first.
         constraint: bounds that a recommended pipeline must keep (`f1>=0.9`, `latency<=20`).
         stopping: whether trials that can no longer enter the front are stopped.
+        baselines: whether majority class, TF-IDF and a frozen encoder are scored before the search.
         semantic: whether the profile holds a mean embedding of the texts.
         models: names, folders or hub ids; None = the embedded encoder at three depths.
         exclude_models: names to leave out.
@@ -89,6 +90,7 @@ class Settings(BaseModel):
     objectives: tuple[str, ...] = ("f1", "time")
     constraint: tuple[str, ...] = ()
     stopping: bool = True
+    baselines: bool = True
     semantic: bool = True
     models: tuple[str, ...] | None = None
     exclude_models: tuple[str, ...] = ()

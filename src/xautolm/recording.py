@@ -75,7 +75,8 @@ class Recorder:
         facts: the constant part of `run.json`.
         spent: time and energy used so far.
         max_disk_bytes: limit for checkpoints.
-        results: every finished trial in order.
+        results: every finished trial of the search, in order.
+        baselines: what the search is held against, as far as they have been scored.
     """
 
     folder: RunFolder
@@ -90,6 +91,7 @@ class Recorder:
     spent: Callable[[], Spent]
     max_disk_bytes: int
     results: list[TrialResult] = field(default_factory=list)
+    baselines: list[TrialResult] = field(default_factory=list)
     constraints: Sequence[Constraint] = ()
     status: str = "running"
     _written_at: float = 0.0
@@ -105,7 +107,12 @@ class Recorder:
 
     @property
     def front(self) -> tuple[int, ...]:
-        """Ids of the non-dominated trials, cheapest first."""
+        """Ids of the non-dominated trials and baselines, cheapest first."""
+        return pareto.front([*self.baselines, *self.results], self.objectives, self.constraints)
+
+    @property
+    def exportable_front(self) -> tuple[int, ...]:
+        """Ids of the trials that no other trial dominates, whatever the baselines do, cheapest first."""
         return pareto.front(self.results, self.objectives, self.constraints)
 
     @property
@@ -114,9 +121,9 @@ class Recorder:
         best = pareto.recommend(self.results, self.objectives, self.constraints)
         return next((result for result in self.results if result.trial_id == best), None)
 
-    def begin(self, earlier: Sequence[TrialResult]) -> None:
+    def begin(self, earlier: Sequence[TrialResult], baselines: Sequence[TrialResult] = ()) -> None:
         """Take over the trials of earlier sittings; bring the store and `model/` up to date with them."""
-        self.results = list(earlier)
+        self.results, self.baselines = list(earlier), list(baselines)
         for trial_id in self.folder.checkpoint_sizes().keys() - {result.trial_id for result in earlier}:
             self.folder.drop_checkpoint(trial_id)  # of a trial that was cut off before it was recorded
         self._remember(earlier)
@@ -137,9 +144,16 @@ class Recorder:
         self.write_run()
         self.observer.trial_finished(result)
 
+    def record_baseline(self, result: TrialResult) -> None:
+        """Keep what the search is held against: on the front, but neither in the store nor exported."""
+        self.folder.open_journal().append(result)
+        self.baselines.append(result)
+        self.write_run()
+        self.observer.trial_finished(result)
+
     def tick(self, running: Sequence[Progress]) -> None:
         """Show progress; every few seconds leave a heartbeat in `run.json`."""
-        self.observer.update(self.results, running, self.front, self.elapsed_s)
+        self.observer.update(self.results, running, self.exportable_front, self.elapsed_s)
         self._pass_on_news()
         if time.monotonic() - self._written_at > HEARTBEAT_S:
             self.write_run()
@@ -154,6 +168,7 @@ class Recorder:
                 **self.facts,
                 "status": self.status,
                 "n_trials": len(self.results),
+                "n_baselines": len(self.baselines),
                 "n_ok": sum(result.status == "ok" for result in self.results),
                 "n_stopped": sum(result.status == "stopped" for result in self.results),
                 "n_failed": sum(result.status in FAILURES for result in self.results),
@@ -205,7 +220,7 @@ class Recorder:
         # A trial that has just ended may have left its checkpoint and not be recorded yet: leave that alone.
         recorded = {result.trial_id for result in self.results}
         sizes = {trial_id: size for trial_id, size in self.folder.checkpoint_sizes().items() if trial_id in recorded}
-        front = self.front
+        front = self.exportable_front
         best = pareto.recommend(self.results, self.objectives, self.constraints)
         for trial_id in list(sizes):
             if trial_id not in front:

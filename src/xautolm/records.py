@@ -3,7 +3,7 @@
 A *pipeline* is one point of the search space (model + method + hyperparameters); a *trial* is one evaluation of a
 pipeline in a run; an *experience* is a finished trial in the store with the meta-features of its task and system; a
 *run* is one search; a *prior* is what a run believes before its first trial. This module imports the standard library
-only.
+and `cost` only.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
+
+from xautolm.cost import Cost as Cost  # noqa: PLC0414  # one of the nouns, for whoever imports them from here
 
 Label = bool | int | str
 ParamValue = bool | int | float | str
@@ -242,7 +244,7 @@ class Trial:
     """A pipeline that is to be evaluated.
 
     Attributes:
-        trial_id: number of the trial in its run, from 0.
+        trial_id: number of the trial in its run, from 0; below 0 = a baseline (`search.baselines`).
         seed: seed of everything random in the evaluation.
         seen: ids of the finished trials that the proposal knew, in the order in which they finished.
         beside: pipelines that were running when it was proposed, in the order they were started.
@@ -253,33 +255,6 @@ class Trial:
     seed: int
     seen: tuple[int, ...] = ()
     beside: tuple[Pipeline, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What a trial cost.
-
-    Attributes:
-        time_s: what the pipeline costs on its own: load + train + predict, cached work included.
-        cached_s: the part of `time_s` that a cache saved in this run.
-        train_s: seconds of training, intermediate validations included.
-        predict_s: seconds of the final validation pass.
-        peak_mem_mib: peak memory of the trial's process tree (PSS), or of the device when on a GPU.
-        energy_wh: energy read from a counter; None without a counter.
-        n_trainable: parameters that were trained.
-        size_mib: weights of the exported model in fp32.
-        latency_ms: median time of one prediction at batch size 1 on the trial's device and threads.
-    """
-
-    time_s: float
-    cached_s: float = 0.0
-    train_s: float = 0.0
-    predict_s: float = 0.0
-    peak_mem_mib: float | None = None
-    energy_wh: float | None = None
-    n_trainable: int | None = None
-    size_mib: float | None = None
-    latency_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,9 +299,14 @@ class TrialResult:
     def is_ok(self) -> bool:
         return self.status == "ok"
 
+    @property
+    def is_baseline(self) -> bool:
+        """Whether it is what the search is held against and no part of it; it cannot be exported."""
+        return self.trial_id < 0
+
     def to_dict(self) -> dict[str, Any]:
-        """The JSON form (contract: `trials.jsonl`)."""
-        return {
+        """The JSON form (contract: `trials.jsonl`); only what cannot be exported says so."""
+        return ({"exportable": False} if self.is_baseline else {}) | {
             "trial_id": self.trial_id,
             "status": self.status,
             "pipeline": self.pipeline.to_dict(),
@@ -486,9 +466,10 @@ class RunReport:
     Attributes:
         folder: the run folder.
         run: the content of `run.json`.
-        trials: every finished trial, in the order of `trials.jsonl`.
+        trials: every finished trial of the search, in the order of `trials.jsonl`.
         front: ids of the non-dominated trials, cheapest first.
         best: id of the recommended trial, None when no trial worked.
+        baselines: what the search is held against; they may be on the front and are never recommended.
     """
 
     folder: str
@@ -496,3 +477,4 @@ class RunReport:
     trials: tuple[TrialResult, ...]
     front: tuple[int, ...]
     best: int | None
+    baselines: tuple[TrialResult, ...] = ()

@@ -8,14 +8,14 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from xautolm import finish, preparation, warmstart
+from xautolm import comparison, finish, preparation, warmstart
 from xautolm.backends.energy import EnergyMeter, find_counters
 from xautolm.backends.local import LocalBackend, TrialContext
 from xautolm.config import Settings, make_settings, read_settings_file
 from xautolm.data.source import dataset_id_of
 from xautolm.errors import XAutoLMError
 from xautolm.evaluate.isolate import WorkerServer
-from xautolm.experience.journal import read_journal
+from xautolm.experience.journal import read_baselines, read_journal
 from xautolm.experience.run_folder import RunFolder, check_new
 from xautolm.experience.store import ExperienceStore
 from xautolm.preparation import Prepared, Subject
@@ -157,8 +157,11 @@ def _conduct(
         max_disk_bytes=parse_size(settings.max_disk, "max-disk"),
         constraints=settings.parsed_constraints,
     )
-    recorder.begin(read_journal(folder.path / "trials.jsonl"))
+    journal = folder.path / "trials.jsonl"
+    recorder.begin(read_journal(journal), read_baselines(journal))
     proposer = prepared.ranking
+    # Only our own search begins with known-good pipelines.
+    start = proposer.starts[0] if proposer.starts and settings.sampler == "experience" else None
 
     def record(result: TrialResult) -> None:
         recorder.facts["prior"] |= proposer.transfer((*recorder.results, result))
@@ -166,7 +169,14 @@ def _conduct(
         if settings.refit:
             clock.reserve_s = finish.reserve_s(task, plan, budget, refit=recorder.best)
 
+    def make_backend(context: TrialContext) -> LocalBackend:
+        return LocalBackend(server, slots, context, meter)
+
+    def is_over() -> bool:
+        return should_stop() or clock.is_out
+
     try:
+        comparison.score_baselines(recorder, plan, settings, start, context, make_backend, is_over)
         _search(recorder, prepared, proposer, clock, Events(record, recorder.tick, should_stop))
         finish.finish(recorder, task, settings, is_interrupted=should_stop())
     except OSError as error:  # a full disk, most of all

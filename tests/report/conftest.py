@@ -61,7 +61,8 @@ def write_run(folder: Path, trials: Sequence[TrialResult], extras: dict[str, Any
         "run_id": "run-1",
         "task": "text-classification",
         "status": "complete",
-        "n_trials": len(trials),
+        "n_trials": sum(not t.is_baseline for t in trials),
+        "n_baselines": sum(t.is_baseline for t in trials),
         "n_ok": len(scored),
         "n_stopped": sum(t.status == "stopped" for t in trials),
         "n_failed": sum(t.status not in ("ok", "stopped") for t in trials),
@@ -70,7 +71,7 @@ def write_run(folder: Path, trials: Sequence[TrialResult], extras: dict[str, Any
         "budget": {"wall_s": 180.0, "n_trials": None},
         "objectives": [{"name": "f1", "direction": "maximize"}, {"name": "time", "direction": "minimize"}],
         "front": front,
-        "best": front[-1] if front else None,
+        "best": next((i for i in reversed(front) if i >= 0), None),
         "test": {"f1": 0.831} if front else None,
         "prior": {"kind": "none", "n_experiences": 0, "weight": 0.0},
         "seed": 0,
@@ -79,7 +80,7 @@ def write_run(folder: Path, trials: Sequence[TrialResult], extras: dict[str, Any
         "dataset_id": "reviews",
         "refit": None,
         "notes": [],
-        "baseline": None,
+        "baselines": {t.pipeline.method: t.trial_id for t in trials if t.is_baseline},
     } | run
     (folder / "run.json").write_text(json.dumps(content), encoding="utf-8")
     lines = [json.dumps(t.to_dict()) + "\n" for t in trials]

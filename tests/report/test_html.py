@@ -97,7 +97,7 @@ def hostile_run(trial, text):
         "test": {"f1": 0.5, text: 0.5},
         "versions": {text: text},
         "machine": {text: [text]},
-        "baseline": {"name": text, "scores": {"f1": 0.9}},
+        "baselines": {text: 0, f"{text}2": -1, f"{text}3": text},
         "seed": text,
     }
     return rows, extras, run

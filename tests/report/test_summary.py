@@ -8,6 +8,7 @@ import pytest
 
 from xautolm.records import Pipeline
 from xautolm.report.summary import read_run, summarise
+from xautolm.report.text import render_text
 
 from .conftest import TYPICAL_EXTRAS, make_trial, warm_extras
 
@@ -50,11 +51,44 @@ def test_recommendation_that_is_not_the_highest_is_said_so(summary, trial):
     assert "highest" not in " ".join(reasons)
 
 
+def baseline(trial, trial_id, method, f1, time_s=0.4, **fields):
+    return trial(trial_id, f1, time_s, model="none", method=method, start_s=0.0, **fields)
+
+
 def test_baseline_ahead_is_admitted(summary, trial):
-    baseline = {"name": "TF-IDF + logistic regression", "scores": {"f1": 0.85}, "time_s": 1.5}
-    text = " ".join(summary([trial(0, 0.8)], baseline=baseline).best.reasons)
-    assert "TF-IDF + logistic regression scores 0.850 in 1.5 s: 0.050 ahead" in text
+    found = summary([baseline(trial, -2, "tfidf_logreg", 0.85), trial(0, 0.8)], best=0)
+    text = " ".join(found.best.reasons)
+    assert (
+        "TF-IDF + logistic regression scores macro F1 0.850 in 0.40 s: the recommended pipeline is 0.050 below" in text
+    )
     assert "cannot be exported" in text
+    assert [row.label for row in found.front] == ["base"]
+    assert found.best.trial.trial_id == 0
+
+
+def test_baselines_are_compared_and_counted_apart(summary, trial):
+    rows = [baseline(trial, -1, "majority", 0.3, 0.01), baseline(trial, -2, "tfidf_logreg", None, status="invalid")]
+    rows += [trial(0, 0.7, 5.0, method="head"), trial(1, 0.8)]
+    named = {"majority": -1, "tfidf_logreg": -2, "embedding_logreg": 0}
+    found = summary(rows, baselines=named)
+    assert [(facts.name, facts.verdict, facts.is_ahead) for facts in found.baselines] == [
+        ("majority class", "the recommended pipeline is 0.500 above", False),
+        ("TF-IDF + logistic regression", "no score (invalid)", False),
+        ("frozen embedding + logistic regression", "the recommended pipeline is 0.100 above", False),
+    ]
+    assert "2 trials (2 ok, 0 failed) beside 2 baselines" in found.status_sentence
+    assert len(found.trials) == 2
+    assert found.n_failed == 0
+    assert [row.trial_id for row in found.front] == [-1, 0, 1]
+    assert "baseline" not in " ".join(found.best.reasons)
+    text = render_text(found)
+    assert "- frozen embedding + logistic regression (trial 0): 0.700 in 5.0 s;" in text
+    assert "- TF-IDF + logistic regression: no score (invalid)" in text
+
+
+@pytest.mark.parametrize("named", [None, [], {"majority": "x"}, {"majority": -1}, "text"])
+def test_baselines_that_run_json_garbles_are_left_out(summary, trial, named):
+    assert summary([trial(0, 0.8)], baselines=named).baselines == ()
 
 
 def test_refit_and_missing_test_score_are_mentioned(summary, trial):

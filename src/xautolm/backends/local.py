@@ -6,12 +6,11 @@ import os
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from xautolm import registry
 from xautolm.backends.energy import EnergyMeter
 from xautolm.backends.outcomes import rescued_result, rescued_settings, stopped_result, trial_result
 from xautolm.backends.slots import Slots
@@ -19,6 +18,7 @@ from xautolm.errors import WorkerError
 from xautolm.evaluate import rescue
 from xautolm.evaluate.isolate import Job, Outcome, WorkerServer
 from xautolm.records import ModelSpec, ParamValue, Progress, Trial, TrialResult
+from xautolm.search.baselines import job_fields
 
 _POLL_S = 0.05
 
@@ -111,7 +111,7 @@ class LocalBackend:
         folder = self._context.work / f"trial-{trial.trial_id}"
         shutil.rmtree(folder, ignore_errors=True)
         spec = {
-            "job": "evaluate",
+            **job_fields(trial.pipeline, self._context.models),
             "folder": str(folder),
             "log": str(self._log(trial)),
             "n_threads": self._slots.n_threads,
@@ -120,9 +120,7 @@ class LocalBackend:
             "data_seed": self._context.data_seed,
             "data": str(self._context.work / "data"),
             "cache": str(self._context.work / "cache"),
-            "model": asdict(self._context.models[trial.pipeline.model]),
             "params": dict(params),
-            "method_target": registry.target("methods", trial.pipeline.method),
         }
         limits = (self._context.time_limit_s, self._context.memory_limit_mib)
         job = Job(spec, folder, *limits, earlier_s=earlier_s)
@@ -240,7 +238,7 @@ class LocalBackend:
         if trial.trial_id in self._stopped:
             result = stopped_result(result, outcome, *self._stopped.pop(trial.trial_id))
         result = rescued_result(result, job.spec["params"], job.earlier_s)
-        if result.is_ok:
+        if result.is_ok and not result.is_baseline:
             self._keep_checkpoint(trial.trial_id, job.folder)
         shutil.rmtree(job.folder, ignore_errors=True)
         return replace(

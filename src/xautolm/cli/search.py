@@ -42,6 +42,9 @@ def fit(
     no_semantic: Annotated[
         bool, typer.Option("--no-semantic", help="Profile the data without embedding any text.")
     ] = False,
+    no_baselines: Annotated[
+        bool, typer.Option("--no-baselines", help="Do not score majority class, TF-IDF and a frozen encoder first.")
+    ] = False,
     no_stopping: Annotated[
         bool, typer.Option("--no-stopping", help="Let every trial run to its end, also a hopeless one.")
     ] = False,
@@ -85,6 +88,7 @@ def fit(
         "workers": workers,
         "objectives": listed(objectives),
         "constraint": tuple(constraint) if constraint else None,
+        "baselines": False if no_baselines else None,
         "stopping": False if no_stopping else None,
         "semantic": False if no_semantic else None,
         "models": listed(models),

@@ -20,6 +20,7 @@ from xautolm.registry import load_target
 #: Name of a job -> the function that does it: (spec, folder) -> result.
 _JOBS = {
     "evaluate": "xautolm.evaluate.training:evaluate_pipeline",
+    "baseline": "xautolm.evaluate.baselines:score_baseline",
     "export": "xautolm.evaluate.inference:export_model",
     "predict": "xautolm.evaluate.inference:predict_with_model",
     "measure": "xautolm.evaluate.measuring:measure_speed",
@@ -40,7 +41,9 @@ def import_training_stack() -> None:
         "transformers.models.bert.tokenization_bert",
         "peft",
         "sklearn.linear_model",
+        "sklearn.feature_extraction.text",
         "xautolm.evaluate.training",
+        "xautolm.evaluate.baselines",
         "xautolm.evaluate.measuring",
         "xautolm.evaluate.inference",
         "xautolm.evaluate.embedding",

@@ -92,7 +92,7 @@ class Journal:
 
 
 def read_journal(path: Path, *, repair: bool = True) -> list[TrialResult]:
-    """Read every finished trial, in the order in which they finished.
+    """Read every finished trial of the search, in the order in which they finished.
 
     Args:
         path: the file; a missing one is a run without finished trials.
@@ -103,6 +103,19 @@ def read_journal(path: Path, *, repair: bool = True) -> list[TrialResult]:
         RunFolderError: a complete line is not a trial, or a trial stands there twice.
         OSError: the file cannot be read or, for a repair, written.
     """
+    return [result for result in _read(path, repair=repair) if not result.is_baseline]
+
+
+def read_baselines(path: Path) -> list[TrialResult]:
+    """Read what the search of a run is held against; the file is left as it is.
+
+    Raises:
+        RunFolderError, OSError: as `read_journal`.
+    """
+    return [result for result in _read(path, repair=False) if result.is_baseline]
+
+
+def _read(path: Path, *, repair: bool) -> list[TrialResult]:
     try:
         content = path.read_bytes()
     except FileNotFoundError:

@@ -32,13 +32,17 @@ def read_run(folder: str | Path) -> RunReport:
             "(it holds `run.json`)."
         )
     run = _read_run_json(path / "run.json")
-    trials = _read_trials(path / "trials.jsonl", n_expected=_count(run.get("n_trials")))
+    journal = _read_trials(path / "trials.jsonl", n_expected=_count(run.get("n_trials")))
+    trials = tuple(trial for trial in journal if not trial.is_baseline)
+    baselines = tuple(trial for trial in journal if trial.is_baseline)
     counted = sum(t.status != "interrupted" for t in trials)
+    is_behind = (counted, len(baselines)) != (_count(run.get("n_trials")), _count(run.get("n_baselines")))
     front, best = _named_trials(run), run.get("best")
     known = {t.trial_id for t in trials}
-    if counted != _count(run.get("n_trials")) or not known.issuperset(front) or best not in (*known, None):
-        front, best = _front_of(trials, run)
-    return RunReport(folder=str(path), run=run, trials=trials, front=front, best=best)
+    is_foreign = not {t.trial_id for t in journal}.issuperset(front) or best not in (*known, None)
+    if is_behind or is_foreign:
+        front, best = _front_of(trials, baselines, run)
+    return RunReport(folder=str(path), run=run, trials=trials, front=front, best=best, baselines=baselines)
 
 
 def constraints_of(run: Mapping[str, Any]) -> tuple[Constraint, ...]:
@@ -160,8 +164,11 @@ def _count(value: Any) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) else 0
 
 
-def _front_of(trials: tuple[TrialResult, ...], run: Mapping[str, Any]) -> tuple[tuple[int, ...], int | None]:
+def _front_of(
+    trials: tuple[TrialResult, ...], baselines: tuple[TrialResult, ...], run: Mapping[str, Any]
+) -> tuple[tuple[int, ...], int | None]:
     """Front and recommended trial, computed from the trials."""
     objectives = tuple(Objective(entry["name"], entry["direction"]) for entry in run["objectives"])
     constraints = constraints_of(run)
-    return pareto.front(trials, objectives, constraints), pareto.recommend(trials, objectives, constraints)
+    front = pareto.front([*baselines, *trials], objectives, constraints)
+    return front, pareto.recommend(trials, objectives, constraints)

@@ -16,7 +16,7 @@ from rich.text import Text
 from xautolm.pareto import COSTS
 from xautolm.records import FAILURES, Budget, Objective, Pipeline, Progress, TrialResult
 from xautolm.report.rows import finite
-from xautolm.report.wording import METRIC_NAMES, N_KEY_SETTINGS, clean, duration, score, settings
+from xautolm.report.wording import BASELINE_NAMES, METRIC_NAMES, N_KEY_SETTINGS, clean, duration, score, settings
 
 #: Least time (s) between two redraws.
 REDRAW_S = 0.25
@@ -91,11 +91,14 @@ class LiveView:
     def _line(self, result: TrialResult) -> str:
         pipeline = result.pipeline
         what = f"{_name(pipeline)} {settings(pipeline.params, N_KEY_SETTINGS)}"
+        title = f"trial {result.trial_id}"
+        if result.is_baseline:
+            title, what = "baseline", BASELINE_NAMES.get(pipeline.method, pipeline.method)
         value = finite(result.scores.get(self._metric)) if result.is_ok else None
         outcome = f"{self._metric} {score(value)}" if value is not None else ""
         reason = f"  {result.error.kind}: {result.error.message}" if result.error else ""
         seconds = f"{duration(result.cost.time_s):>8}"
-        return f"trial {result.trial_id} {result.status:<8} {outcome:<8} {seconds}  {what}{reason}".replace("   ", "  ")
+        return f"{title} {result.status:<8} {outcome:<8} {seconds}  {what}{reason}".replace("   ", "  ")
 
     def _view(
         self,
@@ -162,7 +165,8 @@ class LiveView:
 def _running_line(progress: Progress) -> str:
     epoch = f", epoch {progress.epoch:.1f} of {progress.n_epochs:g}" if progress.n_epochs else ""
     stage = f"{clean(progress.stage, 30)}{epoch}, {duration(progress.elapsed_s)}"
-    return f"trial {progress.trial_id}  {_name(progress.pipeline)}  {stage}"
+    title = f"trial {progress.trial_id}" if progress.trial_id >= 0 else "baseline"
+    return f"{title}  {_name(progress.pipeline)}  {stage}"
 
 
 def _name(pipeline: Pipeline) -> str:

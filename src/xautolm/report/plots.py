@@ -35,6 +35,10 @@ def pareto_figure(summary: Summary) -> Figure:
     if front:
         line = {"mode": "lines+markers", "line": {"color": "front", "width": 2, "shape": _step(summary)}}
         traces.append(_scored(front, "Pareto front", {"color": "front", "size": 9}) | line)
+    baselines = [facts.row for facts in summary.baselines if facts.row.is_baseline and facts.row.score is not None]
+    if baselines:
+        marker = {"color": "muted", "size": 12, "symbol": "diamond-open", "line": {"color": "muted", "width": 2}}
+        traces.append(_scored(baselines, "baselines", marker))
     best = [row for row in summary.trials if row.is_best and row.score is not None]
     if best:
         marker = {"color": "best", "size": 17, "symbol": "star", "line": {"color": "paper", "width": 1.5}}
@@ -154,7 +158,8 @@ def _curves(rows: Sequence[TrialRow], per: float) -> dict[str, Any]:
 
 def _hover(row: TrialRow) -> str:
     figures = [duration(row.time_s), memory(row.peak_mem_mib)] if row.peak_mem_mib else [duration(row.time_s)]
-    head = f"trial {row.trial_id}: {row.status if row.score is None else score(row.score)}, {', '.join(figures)}"
+    name = "baseline" if row.is_baseline else f"trial {row.trial_id}"
+    head = f"{name}: {row.status if row.score is None else score(row.score)}, {', '.join(figures)}"
     lines = [head, row.pipeline, *textwrap.wrap(row.all_settings, 60), *textwrap.wrap(row.error, 60)[:3]]
     return "<br>".join(escape(line) for line in lines)
 

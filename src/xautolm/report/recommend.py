@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from xautolm.report.baselines import BaselineFacts
 from xautolm.report.rows import TrialRow, finite
 from xautolm.report.wording import METRIC_NAMES, clean, duration, percent, plural, score
 
@@ -32,13 +33,20 @@ class Recommendation:
 
 
 def recommend(
-    rows: Sequence[TrialRow], run: Mapping[str, Any], *, metric: str, maximize: bool, n_train: int | None
+    rows: Sequence[TrialRow],
+    run: Mapping[str, Any],
+    *,
+    baselines: Sequence[BaselineFacts],
+    metric: str,
+    maximize: bool,
+    n_train: int | None,
 ) -> Recommendation | None:
     """Explain the run's choice.
 
     Args:
-        rows: all trials; the one with `is_best` is the recommended one.
-        run: the content of `run.json` (`test`, `refit` and `baseline` are used).
+        rows: all trials of the search; the one with `is_best` is the recommended one.
+        run: the content of `run.json` (`test` and `refit` are used).
+        baselines: one that is ahead is said to be.
         metric: key of the quality metric.
         maximize: whether larger values of it are better.
         n_train: rows of the training split, when known.
@@ -59,7 +67,7 @@ def recommend(
         *([_thrifty_sentence(best, thrifty, name)] if thrifty else []),
         _share_sentence(share, n_train),
         *_refit_sentence(run.get("refit")),
-        *_baseline_sentence(run.get("baseline"), metric, best, sign),
+        *(_baseline_sentence(baseline, name) for baseline in baselines if baseline.is_ahead),
         _optimism_sentence(len(scored), name, run.get("test")),
     ]
     return Recommendation(trial=best, metric=name, train_share=share, reasons=tuple(reasons), thrifty=thrifty)
@@ -136,22 +144,8 @@ def _refit_sentence(refit: Any) -> list[str]:
     ]
 
 
-def _baseline_sentence(baseline: Any, metric: str, best: TrialRow, sign: float) -> list[str]:
-    """Compare with the baseline: `{"name", "scores": {metric: value}, "time_s"}`."""
-    if not isinstance(baseline, Mapping) or not isinstance(baseline.get("scores"), Mapping):
-        return []
-    value = finite(baseline["scores"].get(metric))
-    if value is None:
-        return []
-    lead = sign * (value - (best.score or 0.0))
-    verdict = (
-        f"{lead:.3f} ahead of the recommended pipeline, but it is no language model and cannot be exported"
-        if lead > 0
-        else f"{-lead:.3f} behind"
-    )
-    time_s = finite(baseline.get("time_s"))
-    cost = f" in {duration(time_s)}" if time_s is not None else ""
-    return [f"The baseline {clean(baseline.get('name', ''), 80)} scores {value:.3f}{cost}: {verdict}."]
+def _baseline_sentence(baseline: BaselineFacts, name: str) -> str:
+    return f"The baseline {baseline.name} scores {name} {baseline.cost}: {baseline.verdict}."
 
 
 def _optimism_sentence(n_scored: int, name: str, test: Any) -> str:

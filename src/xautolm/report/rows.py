@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from xautolm.records import FAILURES, ParamValue, RunReport, TrialResult
-from xautolm.report.wording import N_KEY_SETTINGS, clean, settings
+from xautolm.report.wording import BASELINE_NAMES, N_KEY_SETTINGS, clean, settings
 
 #: A pause without a running trial longer than this (s) is cut out: the run was stopped and resumed.
 LONGEST_PAUSE_S = 60.0
@@ -53,13 +53,22 @@ class TrialRow:
     rescued_from: str
 
     @property
+    def is_baseline(self) -> bool:
+        return self.trial_id < 0
+
+    @property
+    def label(self) -> str:
+        """What the tables call it."""
+        return "base" if self.is_baseline else str(self.trial_id)
+
+    @property
     def is_failed(self) -> bool:
         return self.status in FAILURES
 
     @property
     def pipeline(self) -> str:
-        """Model and method, as in the tables."""
-        return f"{self.model} {self.method}"
+        """Model and method, as in the tables; a baseline has a name of its own."""
+        return self.method if self.is_baseline else f"{self.model} {self.method}"
 
 
 def finite(value: Any) -> float | None:
@@ -73,9 +82,10 @@ def finite(value: Any) -> float | None:
 
 
 def trial_rows(report: RunReport, metric: str) -> tuple[TrialRow, ...]:
-    """The rows of all trials, by trial number."""
-    clock = _run_clock(report.trials)
-    rows = (_row(trial, report, metric, clock.get(trial.trial_id)) for trial in report.trials)
+    """The rows of all trials by trial number, the baselines before them."""
+    trials = (*report.baselines, *report.trials)
+    clock = _run_clock(trials)
+    rows = (_row(trial, report, metric, clock.get(trial.trial_id)) for trial in trials)
     return tuple(sorted(rows, key=lambda row: row.trial_id))
 
 
@@ -98,8 +108,8 @@ def _row(trial: TrialResult, report: RunReport, metric: str, interval: tuple[flo
         status=trial.status,
         is_front=trial.trial_id in report.front,
         is_best=trial.trial_id == report.best,
-        model=clean(pipeline.model, 120),
-        method=clean(pipeline.method, 60),
+        model="-" if trial.is_baseline else clean(pipeline.model, 120),
+        method=BASELINE_NAMES.get(pipeline.method, clean(pipeline.method, 60)),
         settings=settings(pipeline.params, N_KEY_SETTINGS),
         all_settings=settings(pipeline.params),
         params=pipeline.params,

@@ -9,6 +9,7 @@ from typing import Any
 
 from xautolm.pareto import satisfies
 from xautolm.records import RunReport, TrialResult
+from xautolm.report.baselines import BaselineFacts, baseline_facts
 from xautolm.report.folder import constraints_of, quality_objective, read_extra, read_run
 from xautolm.report.prior_facts import PriorFacts, from_run
 from xautolm.report.recommend import Recommendation, recommend
@@ -75,7 +76,8 @@ class Summary:
         metric: readable name of the quality metric.
         metric_key: its key in `scores`.
         test: metric name -> test score, quality metric first; empty without a test score.
-        front: the non-dominated trials, cheapest first.
+        front: the non-dominated trials and baselines, cheapest first.
+        baselines: what the recommended pipeline is held against.
         anytime: (elapsed seconds, best score so far, trial id) at each improvement.
         spent: per status, `ok` first, then by number of trials.
         models: names of the models in the space.
@@ -94,6 +96,7 @@ class Summary:
     elapsed_s: float | None
     trials: tuple[TrialRow, ...]
     front: tuple[TrialRow, ...]
+    baselines: tuple[BaselineFacts, ...]
     best: Recommendation | None
     test: tuple[tuple[str, float], ...]
     anytime: tuple[tuple[float, float, int], ...]
@@ -123,8 +126,11 @@ def summarise(report: RunReport) -> Summary:
     run = report.run
     objective = quality_objective(run)
     maximize = objective.direction == "maximize"
-    rows = trial_rows(report, objective.name)
-    by_id = {row.trial_id: row for row in rows}
+    everything = trial_rows(report, objective.name)
+    by_id = {row.trial_id: row for row in everything}
+    rows = tuple(row for row in everything if not row.is_baseline)
+    best = next((row for row in rows if row.is_best), None)
+    baselines = baseline_facts(run.get("baselines"), everything, best, sign=1.0 if maximize else -1.0)
     extras = {name: read_extra(report.folder, f"{name}.json") for name in ("space", "prior", "data")}
     space, data = extras["space"][0], _data(extras["data"][0], run)
     n_train = dict(data.rows).get("train")
@@ -134,14 +140,15 @@ def summarise(report: RunReport) -> Summary:
         run_id=clean(run["run_id"], 120),
         task=clean(run.get("task", ""), 60),
         status=clean(run["status"], 20),
-        status_sentence=_status_sentence(run, spent),
+        status_sentence=_status_sentence(run, spent, len(everything) - len(rows)),
         metric=METRIC_NAMES.get(objective.name, clean(objective.name, 40)),
         metric_key=objective.name,
         maximize=maximize,
         elapsed_s=_elapsed(run),
         trials=rows,
         front=tuple(by_id[i] for i in report.front if i in by_id),
-        best=recommend(rows, run, metric=objective.name, maximize=maximize, n_train=n_train),
+        baselines=baselines,
+        best=recommend(rows, run, baselines=baselines, metric=objective.name, maximize=maximize, n_train=n_train),
         test=_test(run.get("test"), objective.name),
         anytime=best_so_far(rows, maximize=maximize),
         spent=spent,
@@ -179,7 +186,7 @@ def _spent(rows: Sequence[TrialRow]) -> tuple[StatusFacts, ...]:
     return tuple(sorted(facts, key=lambda f: (f.status != "ok", -f.n_trials, f.status)))
 
 
-def _status_sentence(run: Mapping[str, Any], spent: Sequence[StatusFacts]) -> str:
+def _status_sentence(run: Mapping[str, Any], spent: Sequence[StatusFacts], n_baselines: int) -> str:
     counted = [f for f in spent if f.status != "interrupted"]
     n_ok = sum(f.n_trials for f in counted if f.status == "ok")
     n_failed = sum(f.n_trials for f in counted if f.advice)
@@ -193,10 +200,13 @@ def _status_sentence(run: Mapping[str, Any], spent: Sequence[StatusFacts]) -> st
     sentence = ways.get(str(run["status"]), f"The run ended with status {clean(run['status'], 20)}")
     counts = [f"{n_ok} ok", *([f"{n_stopped} stopped early"] if n_stopped else []), f"{n_failed} failed"]
     total = plural(sum(f.n_trials for f in counted), "trial")
+    beside = f" beside {plural(n_baselines, 'baseline')}" if n_baselines else ""
     elapsed = _elapsed(run)
     budget_s = finite(_mapping(run.get("budget")).get("wall_s"))
     of_budget = f" of a budget of {duration(budget_s)}" if budget_s else ""
-    return f"{sentence}: {total} ({', '.join(counts)})" + (f" in {duration(elapsed)}{of_budget}." if elapsed else ".")
+    return f"{sentence}: {total} ({', '.join(counts)}){beside}" + (
+        f" in {duration(elapsed)}{of_budget}." if elapsed else "."
+    )
 
 
 def _elapsed(run: Mapping[str, Any]) -> float | None:

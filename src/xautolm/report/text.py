@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from xautolm.report.baselines import BaselineFacts
 from xautolm.report.rows import TrialRow
 from xautolm.report.summary import Summary
 from xautolm.report.wording import duration, memory, plural, score
@@ -27,6 +28,7 @@ def render_text(summary: Summary, width: int = 80) -> str:
         _wrap(summary.status_sentence, width),
         _front_table(summary, width),
         _best(summary, width),
+        _baselines(summary, width),
         _failures(summary, width),
         *(_wrap(note, width) for note in summary.notes),
         _places(summary),
@@ -56,9 +58,7 @@ def _front_table(summary: Summary, width: int) -> str:
         return ""
     head = ("trial", "model", "method", summary.metric, "time", "memory")
     shown = summary.front[-N_FRONT_ROWS:]
-    body = [
-        (str(r.trial_id), r.model, r.method, score(r.score), duration(r.time_s), memory(r.peak_mem_mib)) for r in shown
-    ]
+    body = [(r.label, r.model, r.method, score(r.score), duration(r.time_s), memory(r.peak_mem_mib)) for r in shown]
     widths = [max(len(row[i]) for row in (head, *body)) for i in range(len(head))]
     # Two columns hold foreign names; they give way, the model first, so that the figures always fit.
     for column, least in ((1, 8), (2, 6)):
@@ -96,6 +96,18 @@ def _best(summary: Summary, width: int) -> str:
         scores = ", ".join(f"{name} {score(value)}" for name, value in summary.test)
         lines.append(_wrap(f"Test: {scores}", width, "  "))
     return "\n".join(lines)
+
+
+def _baselines(summary: Summary, width: int) -> str:
+    if not summary.baselines:
+        return ""
+    lines = [_wrap(f"- {_baseline(facts)}", width, "  ") for facts in summary.baselines]
+    return "\n".join([f"Baselines, validation {summary.metric}:", *lines])
+
+
+def _baseline(facts: BaselineFacts) -> str:
+    where = "" if facts.row.is_baseline else f" (trial {facts.row.trial_id})"
+    return f"{facts.name}{where}: {facts.cost}; {facts.verdict}" if facts.cost else f"{facts.name}: {facts.verdict}"
 
 
 def _failures(summary: Summary, width: int) -> str:

@@ -19,6 +19,13 @@ METRIC_NAMES: Mapping[str, str] = {
     "rmse": "RMSE",
 }
 
+#: Names that readers see for the baselines.
+BASELINE_NAMES: Mapping[str, str] = {
+    "majority": "majority class",
+    "tfidf_logreg": "TF-IDF + logistic regression",
+    "embedding_logreg": "frozen embedding + logistic regression",
+}
+
 #: Short names of hyperparameters, in the order in which they are shown; others follow under their own names.
 SHORT_NAMES: Mapping[str, str] = {
     "learning_rate": "lr",

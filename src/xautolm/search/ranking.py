@@ -127,6 +127,11 @@ class Ranking:
         self._order: tuple[TrialResult, ...] = ()
         self._trusted: tuple[Sequence[TrialResult], Trust] | None = None
 
+    @property
+    def starts(self) -> tuple[Pipeline, ...]:
+        """What is tried first, as trials 0, 1, ..."""
+        return self._model.starts
+
     def propose(self, trial_id: int, seen: Sequence[TrialResult], running: Sequence[Pipeline] = ()) -> Pipeline:
         """The pipeline to try as trial `trial_id`.
 
@@ -135,9 +140,8 @@ class Ranking:
             seen: finished results in the order they finished.
             running: pipelines of the trials that run now.
         """
-        starts = self._model.starts
-        if trial_id < len(starts):
-            return starts[trial_id]
+        if trial_id < len(self.starts):
+            return self.starts[trial_id]
         self._follow(seen)
         rng = np.random.default_rng(np.random.SeedSequence([self._seed, trial_id]))
         explores = rng.random() < self.options.exploration
