@@ -43,7 +43,8 @@ PROFILE = {
 }
 DATA = {"dataset_id": "reviews", "fingerprint": "f" * 64, "sketch": [1, 2, 2**63], "profile": PROFILE}
 
-pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+# Optuna's storage writes trial by trial, which a busy disk makes slow.
+pytestmark = [pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning"), pytest.mark.timeout(60)]
 
 
 def as_dicts(objectives: Sequence[Objective]) -> list[dict[str, str]]:
@@ -90,6 +91,12 @@ def make_folder(tmp_path: Path, results: list[TrialResult]) -> Callable[..., Pat
 @pytest.fixture
 def folder(make_folder: Callable[..., Path]) -> Path:
     return make_folder()
+
+
+@pytest.fixture
+def small(make_folder: Callable[..., Path], results: list[TrialResult]) -> Path:
+    """A run of three trials, for what is written to a disk."""
+    return make_folder(trials=results[:3])
 
 
 @pytest.fixture
@@ -323,20 +330,20 @@ def test_no_text_of_the_user_leaves_the_run_folder(folder, url, tmp_path) -> Non
     assert MARKER.encode() not in (tmp_path / "study.db").read_bytes()
 
 
-def test_a_study_that_is_there_is_never_overwritten(folder, url, tmp_path) -> None:
-    export_study(folder, url)
-    export_study(folder, url, "another")
+def test_a_study_that_is_there_is_never_overwritten(small, url, tmp_path) -> None:
+    export_study(small, url)
+    export_study(small, url, "another")
     before = (tmp_path / "study.db").read_bytes()
     with pytest.raises(UsageError, match=r"already holds a study 'reviews'; give another `--name`.*delete-study"):
-        export_study(folder, url)
+        export_study(small, url)
     assert (tmp_path / "study.db").read_bytes() == before
     assert optuna.get_all_study_names(url) == ["reviews", "another"]
 
 
 @pytest.mark.parametrize("is_new", [True, False], ids=["new storage", "storage with a study"])
-def test_nothing_is_left_of_an_export_that_fails(is_new, folder, url, tmp_path, monkeypatch) -> None:
+def test_nothing_is_left_of_an_export_that_fails(is_new, small, url, tmp_path, monkeypatch) -> None:
     if not is_new:
-        export_study(folder, url, "earlier")
+        export_study(small, url, "earlier")
 
     def fail(self: optuna.Study, trials: object) -> None:
         self.add_trial(next(iter(trials)))
@@ -344,17 +351,17 @@ def test_nothing_is_left_of_an_export_that_fails(is_new, folder, url, tmp_path, 
 
     monkeypatch.setattr(optuna.Study, "add_trials", fail)
     with pytest.raises(DataError, match="cannot be read or written"):
-        export_study(folder, url)
+        export_study(small, url)
     assert (tmp_path / "study.db").exists() != is_new
     assert is_new or optuna.get_all_study_names(url) == ["earlier"]
 
 
-def test_an_export_that_was_killed_is_named_as_such(folder, url, tmp_path) -> None:
-    export_study(folder, url)
+def test_an_export_that_was_killed_is_named_as_such(small, url, tmp_path) -> None:
+    export_study(small, url)
     with sqlite3.connect(tmp_path / "study.db") as connection:
         connection.execute("DELETE FROM study_system_attributes WHERE key='xautolm:complete'")
     with pytest.raises(UsageError, match="of an export that is going on or was cut off"):
-        export_study(folder, url)
+        export_study(small, url)
 
 
 @pytest.mark.parametrize(
@@ -393,8 +400,8 @@ def test_a_run_that_cannot_be_read_writes_nothing(folder, url, tmp_path, results
 
 
 @pytest.mark.parametrize("as_json", [True, False])
-def test_the_command_says_what_it_wrote(as_json, folder, url, monkeypatch, capsys) -> None:
-    arguments = ["xautolm", "study", str(folder), "--storage", url, "--name", "mine", *(["--json"] if as_json else [])]
+def test_the_command_says_what_it_wrote(as_json, small, url, monkeypatch, capsys) -> None:
+    arguments = ["xautolm", "study", str(small), "--storage", url, "--name", "mine", *(["--json"] if as_json else [])]
     monkeypatch.setattr("sys.argv", arguments)
     with pytest.raises(SystemExit) as ended:
         main()
@@ -402,10 +409,10 @@ def test_the_command_says_what_it_wrote(as_json, folder, url, monkeypatch, capsy
     assert not ended.value.code
     assert printed.err == ""
     (mine,) = optuna.get_all_study_summaries(url)
-    assert (mine.study_name, mine.n_trials) == ("mine", 40)
+    assert (mine.study_name, mine.n_trials) == ("mine", 3)
     if as_json:
         counts = json.loads(printed.out)
-        assert counts["n_complete"] + counts["n_pruned"] + counts["n_fail"] == counts["n_trials"] == 40
+        assert counts["n_complete"] + counts["n_pruned"] + counts["n_fail"] == counts["n_trials"] == 3
         assert (counts["study"], counts["storage"]) == ("mine", url)
     else:
         assert f"optuna-dashboard {url}" in printed.out

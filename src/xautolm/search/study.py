@@ -160,13 +160,14 @@ def _trial(
         values = [reported[max(reported)]]  # as Optuna itself: a pruned trial has the last value that it reported
     has_values = state == TrialState.COMPLETE or (state == TrialState.PRUNED and bool(reported))
     pipeline = asked_for(result)
+    params, known = decisions(pipeline), distributions(pipeline.method, space)  # one from outside may lack some
     bounds = [_violation(result, constraint) for constraint in constraints]
     kept = {_CONSTRAINTS: bounds} if bounds and state == TrialState.COMPLETE else {}
     trial = create_trial(
         state=state,
         values=values if has_values else None,
-        params=decisions(pipeline),
-        distributions=distributions(pipeline.method, space),
+        params=params,
+        distributions={name: known[name] for name in params},
         user_attrs=_attributes(result, is_curve_reported=bool(reported)),
         system_attrs={EXPERIENCE: dict(entry), **kept},
         intermediate_values=reported,

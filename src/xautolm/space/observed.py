@@ -100,7 +100,7 @@ def _with_room(domain: Domain, values: Sequence[ParamValue]) -> Domain:
     if any(isinstance(value, bool | str) for value in others):
         return observed_domain(list(dict.fromkeys(values)))
     low, high = min(domain.low, *others), max(domain.high, *others)
-    is_whole = isinstance(domain, Int) and isinstance(low, int) and isinstance(high, int)
+    is_whole = isinstance(domain, Int) and all(isinstance(value, int) for value in others)
     log = domain.log and float(low) > 0
     return Int(int(low), int(high), log) if is_whole else Float(float(low), float(high), log)
 
