@@ -152,7 +152,7 @@ def _conduct(
         to_experience=prepared.experience,
         store=store,
         observer=observer,
-        facts=prepared.facts() | {"energy_source": meter.source},
+        facts=prepared.facts() | {"energy_source": meter.source, "memory_limit_by": server.memory_limit_by},
         spent=lambda: Spent(clock.elapsed_s, clock.energy_wh() if meter.is_measuring else None),
         max_disk_bytes=parse_size(settings.max_disk, "max-disk"),
         constraints=settings.parsed_constraints,

@@ -9,7 +9,7 @@ from xautolm.backends.local import LocalBackend, TrialContext, run_alone
 from xautolm.backends.outcomes import trial_result
 from xautolm.backends.slots import Slots, choose_slots
 from xautolm.errors import WorkerError
-from xautolm.evaluate.isolate import Outcome
+from xautolm.evaluate.job import Outcome
 from xautolm.records import ModelSpec, Pipeline, Trial
 
 MODEL = ModelSpec("m", "/m", "r", "bert", 2, False, 10, 5, 4, 2, 8, 20, 64, ("mean",))

@@ -12,7 +12,9 @@ import psutil
 import pytest
 
 from xautolm.evaluate import isolate
-from xautolm.evaluate.isolate import Job, WorkerServer, describe_exit
+from xautolm.evaluate.cgroup_limits import JobGroup
+from xautolm.evaluate.isolate import WorkerServer
+from xautolm.evaluate.job import Job, describe_exit
 
 HERE = Path(__file__).parent
 # Starting a server imports torch and transformers: 4-7 s, more when the machine is busy.
@@ -25,7 +27,7 @@ pytestmark = [
 @pytest.fixture(scope="module", autouse=True)
 def sample_jobs_importable():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(HERE))
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(HERE), *sys.path]))
         yield
 
 
@@ -148,6 +150,35 @@ def test_memory_below_the_limit_is_measured(server, tmp_path):
     outcome = run(server, job(tmp_path / "a", "use_memory", mib=100, sleep_s=0.6, memory_limit_mib=500))
     assert outcome.kind == "finished"
     assert 95 < outcome.peak_mem_mib < 250
+
+
+def test_a_job_moves_into_its_control_group_and_the_kernel_tells_who_killed_it(server, tmp_path, monkeypatch):
+    """On a folder that looks like the kernel's: what counts is what is written and read there."""
+
+    class Maker:
+        def make(self, number, limit_mib):
+            group = JobGroup(tmp_path / f"group-{limit_mib:.0f}")
+            group.path.mkdir()
+            for name in ("cgroup.procs", "cgroup.kill"):
+                (group.path / name).write_text("")
+            return group
+
+    monkeypatch.setattr(server, "_groups", Maker())
+    monkeypatch.setattr(JobGroup, "remove", lambda self: None)
+    assert run(server, job(tmp_path / "a", "answer", n=1, memory_limit_mib=500)).kind == "finished"
+    assert (tmp_path / "group-500" / "cgroup.procs").read_text() == "0"
+    assert (tmp_path / "group-500" / "cgroup.kill").read_text() == "1"
+
+    killed = job(tmp_path / "b", "sleep", memory_limit_mib=300)
+    server.submit(killed)
+    (tmp_path / "group-300" / "memory.events").write_text("oom 1\noom_kill 1\n")
+    os.kill(killed.pid, signal.SIGKILL)
+    outcome = wait(server, killed)[0]
+    assert (outcome.kind, outcome.peak_mem_mib) == ("memory", 300)
+    assert "reached its limit of 300 MiB" in outcome.detail
+
+    run(server, job(tmp_path / "c", "answer", n=1))
+    assert not (tmp_path / "group-None").exists()
 
 
 def test_segmentation_fault_is_named(server, tmp_path):
@@ -305,7 +336,7 @@ def test_a_server_with_a_second_thread_refuses_to_fork_and_the_job_still_runs(tm
         "if '--serve' in sys.orig_argv:\n"
         "    threading.Thread(target=time.sleep, args=(300,), daemon=True).start()\n"
     )
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{HERE}")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(HERE), *sys.path]))
     server = WorkerServer(tmp_path / "server.log")
     each = job(tmp_path / "a", "answer", n=1)
     outcome = run(server, each)

@@ -16,7 +16,8 @@ from xautolm.backends.outcomes import rescued_result, rescued_settings, stopped_
 from xautolm.backends.slots import Slots
 from xautolm.errors import WorkerError
 from xautolm.evaluate import rescue
-from xautolm.evaluate.isolate import Job, Outcome, WorkerServer
+from xautolm.evaluate.isolate import WorkerServer
+from xautolm.evaluate.job import Job, Outcome
 from xautolm.records import ModelSpec, ParamValue, Progress, Trial, TrialResult
 from xautolm.search.baselines import job_fields
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from xautolm.evaluate import rescue
-from xautolm.evaluate.isolate import Outcome
+from xautolm.evaluate.job import Outcome
 from xautolm.experience.scrub import scrub
 from xautolm.records import Cost, ParamValue, Trial, TrialError, TrialResult
 
@@ -51,6 +51,8 @@ def trial_result(trial: Trial, outcome: Outcome) -> TrialResult:
         return replace(blank, status="oom", error=TrialError("oom_host", outcome.detail))
     if outcome.kind == "stopped":
         return replace(blank, status="interrupted", error=TrialError("stopped", outcome.detail))
+    if outcome.kind == "processes":
+        return replace(blank, error=TrialError("processes", outcome.detail))
     kind = "hang" if outcome.kind == "hang" else "killed" if "SIGKILL" in outcome.detail else "died"
     return replace(blank, error=TrialError(kind, outcome.detail))
 

@@ -1,13 +1,24 @@
 """Runs one job per process and keeps what goes wrong inside it.
 
-Covered: a job runs in its own process, session and working folder; at its time or memory limit, or when it is
-stopped, its whole process tree is killed (process group, descendants, and orphans that were handed to the server); a
-job that dies leaves an outcome that names the signal; a child that shows no heartbeat within 20 s is killed and
-started once more in a fresh process; jobs die with the coordinator, also when that is killed with SIGKILL.
+Covered (each promise has its test in `tests/evaluate/test_containment.py` or `test_isolate.py`):
 
-Not covered: a job that writes outside its folder, exhausts the disk, or deliberately escapes (ptrace, setuid). Memory
-is polled every 0.2 s, so a job can overshoot its limit for that long; on Linux the peak that it had is seen afterwards.
-It is a safety net, not a sandbox for hostile code.
+- A job runs in its own process and session, with its own folder and log. It adopts what it starts, daemons included,
+  so its tree is complete while it lives; at its time or memory limit, beyond 128 processes, when it is stopped, and
+  when it has ended on its own, the tree is stopped, killed and gone before the outcome is told. A loop that holds the
+  GIL, a hang in mid-training and zombies end with it.
+- A job that dies leaves an outcome that names the signal or the exit code. The first result that is written counts.
+- A child that shows no heartbeat within 20 s of its start is killed and started once more in a fresh process.
+- A server that has computed in parallel or used a GPU refuses to fork; the job then runs in a fresh process.
+- The log of a job keeps its first and last MiB.
+- Jobs and what they started die with the coordinator, also when that is killed with SIGKILL.
+- Memory is looked at every 0.2 s; where a control group can be had (`cgroup_limits`) the kernel keeps the limit too.
+
+Not covered: a job that writes outside its folder, exhausts the disk, or escapes on purpose (ptrace, setuid, a service
+manager that starts it anew). Without a control group a job can overshoot its memory limit until the next look (on Linux
+the peak that it had is seen then), and memory that no process maps (files on a memory disk) is not seen. Several processes of a job share pages with each
+other; of those, as much as the idle worker has may go uncounted. A daemon that a job in a *fresh* process starts in its
+last 0.2 s is missed. A server that is killed with SIGKILL takes its jobs along, but not daemons that left their group
+less than 0.2 s before. A hang of a job without a time limit lasts. It is a safety net, not a sandbox for hostile code.
 """
 
 from __future__ import annotations
@@ -15,96 +26,31 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import math
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 from xautolm.errors import WorkerError
 from xautolm.evaluate import process_tree
+from xautolm.evaluate.cgroup_limits import GroupMaker, find_maker
+from xautolm.evaluate.job import Job, Outcome, describe_exit
 
 logger = logging.getLogger(__name__)
 
 HEARTBEAT_S = 20.0
-_POLL_MEMORY_S = 0.2
+_LOOK_S = 0.2
 _GROWTH = 1.01
+#: No trial needs more processes; a fork bomb passes this within the time between two looks.
+MAX_PROCESSES = 128
+#: Longest time for ending what a job left behind.
+_ORPHANS_S = 2.0
 _START_S = 180.0
-
-OutcomeKind = Literal["finished", "timeout", "memory", "died", "hang", "stopped"]
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a job ended.
-
-    Attributes:
-        kind: `finished` = the job wrote its result; the others are the coordinator's verdict.
-        result: what the job wrote, None unless finished.
-        detail: one sentence for `kind` other than finished.
-        elapsed_s: wall-clock from start to end, those of earlier starts included.
-        peak_mem_mib: largest private memory of the process tree that was seen, i.e. above the idle worker.
-    """
-
-    kind: OutcomeKind
-    result: Mapping[str, Any] | None
-    detail: str
-    elapsed_s: float
-    peak_mem_mib: float
-
-
-@dataclass(slots=True)
-class Job:
-    """A running job.
-
-    Attributes:
-        spec: what the worker is told; written to `folder/spec.json`.
-        folder: working folder; the job writes `progress.json` and `result.json` there.
-        time_limit_s: wall-clock limit, None = no limit.
-        memory_limit_mib: limit of private memory of the tree, None = no limit.
-        earlier_s: seconds that count against the time limit already: of earlier starts of the same work.
-    """
-
-    spec: Mapping[str, Any]
-    folder: Path
-    time_limit_s: float | None
-    memory_limit_mib: float | None
-    earlier_s: float = 0.0
-    pid: int = 0
-    exit_code: int | None = None
-    started: float = 0.0
-    peak_mem_mib: float = 0.0
-    rough_peak_mib: float = 0.0
-    is_spawned: bool = False
-    process: subprocess.Popen[bytes] | None = None
-    last_memory_poll: float = 0.0
-    verdict: tuple[OutcomeKind, str] | None = None
-    descendants: dict[int, float] = field(default_factory=dict)
-
-    @property
-    def spec_path(self) -> Path:
-        return self.folder / "spec.json"
-
-    @property
-    def running_s(self) -> float:
-        """Seconds since this start."""
-        return time.monotonic() - self.started
-
-    @property
-    def elapsed_s(self) -> float:
-        """Seconds that are charged: since this start, and those of earlier ones."""
-        return self.earlier_s + self.running_s
-
-    def progress(self) -> dict[str, Any]:
-        """What the job last reported; empty before its first heartbeat."""
-        try:
-            return dict(json.loads((self.folder / "progress.json").read_text()))
-        except (OSError, ValueError):
-            return {}
 
 
 def worker_environment() -> dict[str, str]:
@@ -129,15 +75,24 @@ class WorkerServer:
     Args:
         log_path: where the server's own output goes.
         use_fork: None = fork where it is safe (Linux).
+        groups: makes a control group for each job with a memory limit; None = where the machine lets it.
     """
 
-    def __init__(self, log_path: Path, *, use_fork: bool | None = None) -> None:
+    def __init__(self, log_path: Path, *, use_fork: bool | None = None, groups: GroupMaker | None = None) -> None:
         self._log_path = log_path
         self._use_fork = sys.platform == "linux" if use_fork is None else use_fork
         self._server: subprocess.Popen[bytes] | None = None
         self._buffer = b""
         self._is_ready = False
         self._jobs: dict[str, Job] = {}
+        self._idle_mib = 0.0
+        self._groups = groups or find_maker()
+        self._n_groups = 0
+
+    @property
+    def memory_limit_by(self) -> str:
+        """Who keeps the memory limit of jobs: `cgroup` (the kernel, polling beside it) or `polling` alone."""
+        return "polling" if self._groups is None else "cgroup"
 
     def start(self) -> None:
         """Start the fork server; returns at once, it becomes ready in the background."""
@@ -160,6 +115,7 @@ class WorkerServer:
             self._kill(job)
             if job.process is not None:
                 job.process.wait()
+            job.leave_group()
         self._jobs.clear()
         self._close_server()
 
@@ -181,7 +137,7 @@ class WorkerServer:
             WorkerError: the server did not come up.
         """
         job.folder.mkdir(parents=True, exist_ok=True)
-        job.spec_path.write_text(json.dumps(dict(job.spec)))
+        job.spec_path.write_text(json.dumps(dict(job.spec) | self._grouped(job)))
         job.started = time.monotonic()
         self._jobs[str(job.spec_path)] = job
         if not self._use_fork:
@@ -200,6 +156,13 @@ class WorkerServer:
             return
         self._wait_started(job)
 
+    def _grouped(self, job: Job) -> dict[str, str]:
+        """Make the job's control group; the part of its spec that tells it to move in."""
+        if self._groups is not None and job.memory_limit_mib is not None and math.isfinite(job.memory_limit_mib):
+            self._n_groups += 1
+            job.group = self._groups.make(self._n_groups, job.memory_limit_mib)
+        return {} if job.group is None else {"cgroup": str(job.group.path)}
+
     def poll(self) -> list[tuple[Job, Outcome]]:
         """Enforce limits and collect the jobs that ended since the last call."""
         self._read_server()
@@ -208,7 +171,9 @@ class WorkerServer:
             self._watch(job)
             if self._has_ended(job):
                 del self._jobs[key]
-                process_tree.kill(job.pid, job.descendants)
+                self._kill(job)
+                job.leave_group()
+                job.cut_log()
                 ended.append((job, self._outcome(job)))
         if ended:
             self._kill_orphans()
@@ -221,7 +186,8 @@ class WorkerServer:
 
     def _spawn(self, job: Job) -> None:
         """Run the job in a fresh process (slower to start, depends on nothing that came before)."""
-        (job.folder / "progress.json").unlink(missing_ok=True)
+        for name in ("progress.json", "result.json"):
+            (job.folder / name).unlink(missing_ok=True)
         job.is_spawned = True
         job.exit_code = None
         job.started = time.monotonic()
@@ -283,6 +249,8 @@ class WorkerServer:
     def _handle(self, message: Mapping[str, Any]) -> None:
         if "ready" in message:
             self._is_ready = True
+            if self._server is not None:
+                self._idle_mib = process_tree.resident_mib(self._server.pid)
         elif "started" in message:
             job = self._jobs.get(message["started"])
             if job is not None and not job.is_spawned:
@@ -304,15 +272,10 @@ class WorkerServer:
             job.exit_code = job.process.poll()
         if job.exit_code is not None or job.verdict is not None or job.pid == 0:
             return
-        now = time.monotonic()
-        if now - job.last_memory_poll >= _POLL_MEMORY_S:
-            job.last_memory_poll = now
-            _measure_memory(job)
-            if job.memory_limit_mib is not None and job.peak_mem_mib > job.memory_limit_mib:
-                limit = f"used {job.peak_mem_mib:.0f} MiB, the limit is {job.memory_limit_mib:.0f} MiB"
-                job.verdict = ("memory", limit)
-                self._kill(job)
-                return
+        self._look_at(job)
+        if job.verdict is not None:
+            self._kill(job)
+            return
         if job.time_limit_s is not None and job.elapsed_s > job.time_limit_s:
             job.verdict = ("timeout", f"reached its time limit of {job.time_limit_s:.1f} s")
             self._kill(job)
@@ -338,11 +301,15 @@ class WorkerServer:
             return Outcome(job.verdict[0], None, job.verdict[1], job.elapsed_s, job.peak_mem_mib)
         try:
             result = json.loads((job.folder / "result.json").read_text())
+            if not isinstance(result, dict) or not isinstance(result.get("status"), str):
+                raise ValueError(f"expected a result with a status, got {result!r}")
             return Outcome("finished", result, "", job.elapsed_s, job.peak_mem_mib)
         except (OSError, ValueError):
             return Outcome("died", None, describe_exit(job.exit_code), job.elapsed_s, job.peak_mem_mib)
 
     def _kill(self, job: Job) -> None:
+        if job.group is not None:
+            job.group.kill()
         if job.pid:
             process_tree.kill(job.pid, job.descendants)
 
@@ -353,43 +320,54 @@ class WorkerServer:
         """
         if self._server is None:
             return
+        deadline = time.monotonic() + _ORPHANS_S
+        while (orphans := self._orphans(self._server.pid)) and time.monotonic() < deadline:
+            for orphan in orphans:
+                process_tree.kill(orphan, {})
+            time.sleep(0.005)  # those that they leave come to the server in turn
+
+    def _orphans(self, server: int) -> list[int]:
         running = {job.pid for job in self._jobs.values()}
-        for orphan in process_tree.children(self._server.pid):
+        found = []
+        for child in process_tree.children(server):
             with contextlib.suppress(ProcessLookupError):
                 # A child that was forked a moment ago may not lead its own group yet.
-                if orphan not in running and os.getpgid(orphan) not in running:
-                    process_tree.kill(orphan, {})
+                if child not in running and os.getpgid(child) not in running and not process_tree.is_dead(child):
+                    found.append(child)
+        return found
 
+    def _look_at(self, job: Job) -> None:
+        """Count the processes, cut the log, raise the peak of memory; beyond a limit this is the verdict.
 
-def _measure_memory(job: Job) -> None:
-    """Raise the job's peak; measured exactly only when a cheap figure has grown beyond its own peak.
-
-    A peak between two polls counts: the kernel keeps the highest resident memory, and what a forked child shares with
-    the idle worker hardly changes.
-    """
-    pids = process_tree.members(job.pid)
-    job.descendants |= process_tree.created(pid for pid in pids if pid not in job.descendants)
-    missed = process_tree.missed_mib(job.pid)
-    rough = process_tree.rough_mib(pids) + missed
-    if rough > _GROWTH * job.rough_peak_mib:
-        job.rough_peak_mib = rough
-        job.peak_mem_mib = max(job.peak_mem_mib, process_tree.private_mib(pids) + missed)
+        Memory is measured exactly only when a cheap figure has grown beyond its own peak. A peak between two looks
+        counts: the kernel keeps the highest resident memory, and what a forked child shares with the idle worker
+        hardly changes.
+        """
+        pids = process_tree.members(job.pid)
+        if len(pids) > MAX_PROCESSES:
+            # Orphans that have ended stay with the job that adopted them, which does not know of them.
+            pids = [pid for pid in pids if not process_tree.is_dead(pid)]
+        if len(pids) > MAX_PROCESSES:
+            job.verdict = ("processes", f"started {len(pids)} processes, the limit is {MAX_PROCESSES}")
+        if job.verdict is not None or time.monotonic() < job.next_look:
+            return
+        job.next_look = time.monotonic() + _LOOK_S
+        job.cut_log()
+        job.descendants |= process_tree.created(pid for pid in pids if pid not in job.descendants)
+        missed = process_tree.missed_mib(job.pid)
+        rough = process_tree.rough_mib(pids) + missed
+        if rough > _GROWTH * job.rough_peak_mib:
+            job.rough_peak_mib = rough
+            idle_mib = 0.0 if job.is_spawned else self._idle_mib
+            began = time.monotonic()
+            job.peak_mem_mib = max(job.peak_mem_mib, process_tree.used_mib(pids, idle_mib) + missed)
+            job.next_look += time.monotonic() - began  # many large processes are slow to tell, and held up by it
+        if job.memory_limit_mib is not None and job.peak_mem_mib > job.memory_limit_mib:
+            limit = f"used {job.peak_mem_mib:.0f} MiB, the limit is {job.memory_limit_mib:.0f} MiB"
+            job.verdict = ("memory", limit)
 
 
 def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
     if pipe is None:
         raise WorkerError("the worker process ended while starting; see `work/server.log` in the run folder")
     return pipe
-
-
-def describe_exit(code: int | None) -> str:
-    """Name the way a process ended.
-
-    >>> describe_exit(-9)
-    'killed by SIGKILL'
-    >>> describe_exit(3)
-    'ended with exit code 3 and no result'
-    """
-    if code is not None and code < 0:
-        return f"killed by {signal.Signals(-code).name}"
-    return f"ended with exit code {code} and no result"

@@ -30,11 +30,21 @@ class JobFolder:
         self.stage = str(progress.get("stage", self.stage))
         self._write("progress.json", {"at": time.time(), **progress})
 
-    def finish(self, result: Mapping[str, Any]) -> None:
-        """Write `result.json`, once."""
-        self._write("result.json", result)
+    def finish(self, result: Mapping[str, Any]) -> bool:
+        """Write `result.json`, once; False = there is one already, which stays as it is."""
+        temporary = self._write_aside("result.json", result)
+        try:
+            os.link(temporary, self.path / "result.json")
+        except FileExistsError:
+            return False
+        finally:
+            temporary.unlink()
+        return True
 
     def _write(self, name: str, value: Mapping[str, Any]) -> None:
-        temporary = self.path / f".{name}.tmp"
+        os.replace(self._write_aside(name, value), self.path / name)
+
+    def _write_aside(self, name: str, value: Mapping[str, Any]) -> Path:
+        temporary = self.path / f".{name}.{os.getpid()}"
         temporary.write_text(json.dumps(dict(value)))
-        os.replace(temporary, self.path / name)
+        return temporary

@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Mapping
 from typing import Any
 
+from xautolm.evaluate.gpu_limits import claim_gpu
 from xautolm.evaluate.job_folder import DivergedError, InvalidPipelineError, JobFolder
 from xautolm.registry import load_target
 
@@ -61,6 +62,8 @@ def run_job(spec: Mapping[str, Any]) -> int:
     float(torch.ones(64, 64).matmul(torch.ones(64, 64)).sum())  # hangs here, not later, if the fork was unsafe
     folder.report(stage="load")
     try:
+        if str(spec.get("device")).startswith("cuda"):
+            spec = claim_gpu(spec, torch)
         result = {"status": "ok", **load_target(_JOBS.get(spec["job"], spec["job"]))(spec, folder)}
         code = 0
     except BaseException as error:  # noqa: BLE001 - whatever went wrong in a trial is its result, and is classified
@@ -69,7 +72,8 @@ def run_job(spec: Mapping[str, Any]) -> int:
         result = {"status": status, "error": {"kind": kind, "message": _describe(error)}}
         code = 1
     try:
-        folder.finish(result)
+        if not folder.finish(result):
+            logging.warning("there was a result already; this one is dropped: %s", result)
     except OSError:
         traceback.print_exc()
         return 2
@@ -101,7 +105,13 @@ def classify_error(error: BaseException, stage: str) -> tuple[str, str]:
 def _is_out_of_memory(error: BaseException, text: str) -> bool:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
-    signs = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory")
+    signs = (
+        "out of memory",
+        "cublas_status_alloc_failed",
+        "can't allocate memory",
+        "cannot allocate memory",
+        "not enough memory",
+    )
     return any(sign in text for sign in signs)
 
 

@@ -5,14 +5,23 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import psutil
 
-_PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 #: Fields of /proc/PID/status: highest and present resident memory.
 _RSS = ("VmHWM", "VmRSS")
+#: Lines of /proc/PID/status: private memory, and memory that is shared with other processes but with no file.
+_ANONYMOUS = ("RssAnon:", "RssShmem:")
+#: Passes after which a tree that still grows is killed as it is; the orphans are looked for again afterwards.
+_PASSES = 100
+#: Longest time for one measurement; a process that forks is slow to tell.
+_MEASURE_S = 3.0
+#: Longest wait for killed processes.
+_END_S = 5.0
+_STOP = getattr(signal, "SIGSTOP", signal.SIGTERM)
 
 
 def members(pid: int) -> list[int]:
@@ -41,26 +50,61 @@ def children(pid: int) -> list[int]:
         return []
 
 
+def is_dead(pid: int) -> bool:
+    """Whether a process is gone, or has ended and only waits for its parent to notice."""
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return True
+
+
+def resident_mib(pid: int) -> float:
+    """Memory of one process, shared pages included; 0 when it is gone."""
+    try:
+        return float(psutil.Process(pid).memory_info().rss) / 2**20
+    except psutil.Error:
+        return 0.0
+
+
 def rough_mib(pids: Iterable[int]) -> float:
-    """Resident memory that is not file-backed. Cheap; pages shared since a fork count in every process."""
-    total = 0
-    for pid in pids:
-        with contextlib.suppress(psutil.Error):
-            memory = psutil.Process(pid).memory_info()
-            total += memory.rss - getattr(memory, "shared", 0)
-    return total / 2**20
+    """Resident memory that no file backs. Cheap; pages shared since a fork count in every process."""
+    return sum(_rough_bytes(pid) for pid in pids) / 2**20
 
 
-def private_mib(pids: Iterable[int]) -> float:
-    """Memory that nobody else shares: for a forked child, what it uses above the idle worker.
+def _rough_bytes(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith(_ANONYMOUS))
+    except OSError:
+        pass
+    with contextlib.suppress(psutil.Error):
+        return int(psutil.Process(pid).memory_info().rss)
+    return 0
 
+
+def used_mib(pids: Sequence[int], idle_mib: float) -> float:
+    """What a job's processes use above the idle worker that the first one was forked from.
+
+    For one process that is what nobody else maps. Pages that processes of the job share with each other are private to
+    none of them, so for several processes it is also at least their proportional sizes less all of the idle worker.
     Costs milliseconds and holds the processes' memory maps meanwhile, so it is not for every poll.
+
+    Args:
+        pids: the job's processes.
+        idle_mib: size of the process that they were forked from; 0 for a fresh one.
     """
-    total = 0
+    private = proportional = 0
+    deadline = time.monotonic() + _MEASURE_S
     for pid in pids:
+        if time.monotonic() > deadline:
+            break  # at least this much
         with contextlib.suppress(psutil.Error):
-            total += psutil.Process(pid).memory_full_info().uss
-    return total / 2**20
+            memory = psutil.Process(pid).memory_full_info()
+            private += memory.uss
+            proportional += getattr(memory, "pss", memory.uss)
+    if len(pids) == 1:
+        return private / 2**20
+    return max(private / 2**20, proportional / 2**20 - idle_mib)
 
 
 def missed_mib(pid: int) -> float:
@@ -86,13 +130,15 @@ def created(pids: Iterable[int]) -> dict[int, float]:
 
 
 def kill(pid: int, known: Mapping[int, float]) -> None:
-    """SIGKILL a process, its group, its descendants, and members seen earlier that have left the tree.
+    """SIGKILL a process, its group, its descendants, and members seen earlier that have left it; wait for their end.
+
+    The tree is stopped before it is killed, so that no member can fork another that is missed.
 
     Args:
         pid: the root; 0 = none.
         known: process id -> time of creation of earlier members.
     """
-    victims = {**known, **created(members(pid))} if pid else dict(known)
+    victims = {**known, **(_stopped(pid) if pid else {})}
     if pid and hasattr(os, "killpg"):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(pid, signal.SIGKILL)
@@ -101,3 +147,26 @@ def kill(pid: int, known: Mapping[int, float]) -> None:
             process = psutil.Process(victim)
             if process.create_time() == time_of_creation:
                 process.kill()
+    _wait_for_end(victims)
+
+
+def _wait_for_end(victims: Iterable[int]) -> None:
+    """A process with much memory, or on a GPU, takes a moment to go; what it holds is free only then."""
+    deadline = time.monotonic() + _END_S
+    left = list(victims)
+    while (left := [pid for pid in left if not is_dead(pid)]) and time.monotonic() < deadline:
+        time.sleep(0.002)
+
+
+def _stopped(pid: int) -> dict[int, float]:
+    """Stop a process and its descendants until no new ones turn up; when each of them was started."""
+    stopped: dict[int, float] = {}
+    for _ in range(_PASSES):
+        fresh = created(member for member in members(pid) if member not in stopped)
+        if not fresh:
+            break
+        for member in fresh:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(member, _STOP)
+        stopped |= fresh
+    return stopped
