@@ -15,10 +15,11 @@ Covered (each promise has its test in `tests/evaluate/test_containment.py` or `t
 
 Not covered: a job that writes outside its folder, exhausts the disk, or escapes on purpose (ptrace, setuid, a service
 manager that starts it anew). Without a control group a job can overshoot its memory limit until the next look (on Linux
-the peak that it had is seen then), and memory that no process maps (files on a memory disk) is not seen. Several processes of a job share pages with each
-other; of those, as much as the idle worker has may go uncounted. A daemon that a job in a *fresh* process starts in its
-last 0.2 s is missed. A server that is killed with SIGKILL takes its jobs along, but not daemons that left their group
-less than 0.2 s before. A hang of a job without a time limit lasts. It is a safety net, not a sandbox for hostile code.
+the peak that its first process had is seen then), and memory that no process maps (files on a memory disk) is not seen.
+Several processes of a job share pages with each other; of those, as much as the idle worker has may go uncounted. A
+daemon that a job in a *fresh* process starts in its last 0.2 s is missed. A server that is killed with SIGKILL takes
+its jobs along, but not daemons that left their group less than 0.2 s before. A hang of a job without a time limit
+lasts. It is a safety net, not a sandbox for hostile code.
 """
 
 from __future__ import annotations
