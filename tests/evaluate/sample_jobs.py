@@ -1,6 +1,7 @@
 """Jobs that misbehave in one way each; a worker imports them as `sample_jobs:<name>`."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -56,6 +57,17 @@ def use_memory_briefly(spec, folder):
     del block
     time.sleep(spec["sleep_s"])
     return {}
+
+
+def reuse_memory(spec, folder):
+    """Allocate, fill and free the same large block again and again; count page faults."""
+    from transformers import conversion_mapping
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(spec["times"]):
+        bytearray(b"x") * (spec["mib"] * 2**20)
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+    return {"faults": faults, "has_conversions": conversion_mapping._checkpoint_conversion_mapping_cache is not None}
 
 
 def segfault(spec, folder):

@@ -13,7 +13,7 @@ import pytest
 
 from xautolm.evaluate import isolate
 from xautolm.evaluate.cgroup_limits import JobGroup
-from xautolm.evaluate.isolate import WorkerServer
+from xautolm.evaluate.isolate import WorkerServer, worker_environment
 from xautolm.evaluate.job import Job, describe_exit
 
 HERE = Path(__file__).parent
@@ -89,6 +89,17 @@ def test_a_job_returns_its_result_from_a_forked_process(server, tmp_path):
     assert outcome.result["pid"] == each.pid != os.getpid()
     assert not each.is_spawned
     assert 0 < outcome.elapsed_s < 20
+
+
+def test_a_worker_keeps_the_memory_of_large_tensors_and_has_the_patterns_of_weight_names(server, tmp_path):
+    outcome = run(server, job(tmp_path / "a", "reuse_memory", mib=64, times=20))
+    assert outcome.result["faults"] < 1.5 * 64 * 256  # pages of one block, not of twenty
+    assert outcome.result["has_conversions"]
+
+
+def test_what_the_user_sets_for_the_allocator_wins(monkeypatch):
+    monkeypatch.setenv("MALLOC_MMAP_MAX_", "65536")
+    assert worker_environment()["MALLOC_MMAP_MAX_"] == "65536"
 
 
 def test_two_jobs_run_at_the_same_time(server, tmp_path):

@@ -69,6 +69,27 @@ def test_curve_has_at_most_eight_growing_points_and_ends_with_the_last_step(make
     assert all(0 <= score <= 1 for score in scores)
 
 
+def test_a_later_trial_reads_no_tokenizer_and_is_charged_for_it(make_job, tiny_bert, monkeypatch):
+    first = evaluate_pipeline(*make_job(tiny_bert, "full", epochs=1))
+
+    def refuse(path):
+        raise AssertionError(f"the tokenizer of {path} was loaded again")
+
+    monkeypatch.setattr("xautolm.evaluate.batches.AutoTokenizer.from_pretrained", refuse)
+    second = evaluate_pipeline(*make_job(tiny_bert, "full", epochs=1))
+    assert second["scores"] == first["scores"]
+    assert second["cost"]["cached_s"] > 0
+
+
+def test_the_parts_of_a_trial_lie_within_its_costs(make_job, tiny_bert):
+    result = evaluate_pipeline(*make_job(tiny_bert, "full", epochs=1))
+    cost, parts = result["cost"], result["parts"]
+    assert 0 < parts["tokenise_s"] < cost["load_s"]
+    assert 0 < parts["validate_s"] < cost["train_s"]
+    assert parts["latency_s"] > 0
+    assert parts["save_s"] > 0
+
+
 def test_short_training_has_one_point_per_step(make_job, tiny_bert):
     spec, folder = make_job(tiny_bert, "full", epochs=1, batch_size=32)
     assert [step for step, _, _ in evaluate_pipeline(spec, folder)["curve"]] == [1, 2]

@@ -60,14 +60,18 @@ def worker_environment() -> dict[str, str]:
     Arrow's allocator would start a thread as soon as it is imported, which makes the server unfit to fork. PyTorch and
     oneDNN keep a compiled kernel for each shape of a product, 1,024 of each kind; batches of every width then cost
     several hundred MiB (1.5 GiB instead of 0.9 for LoRA after 78 batches of 52 widths) and no time is won.
+
+    The memory of large tensors stays with the process instead of going back to the system after every step: else a
+    fifth of the processor time of a small full fine-tune goes into page faults (docs/log.md); what the user sets wins.
     """
+    kept = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
     limits = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     limits["OMP_WAIT_POLICY"] = "PASSIVE"  # threads that spin while they wait bring a busy machine to a halt
     fixed = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
     arrow = {"JE_ARROW_MALLOC_CONF": "background_thread:false"}
     quiet = {"TRANSFORMERS_VERBOSITY": "error", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "WANDB_DISABLED": "true"}
     kernels = {"LRU_CACHE_CAPACITY": "32", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64"}
-    return {**os.environ, **limits, **fixed, **arrow, **kernels, **quiet}
+    return {**kept, **os.environ, **limits, **fixed, **arrow, **kernels, **quiet}
 
 
 class WorkerServer:

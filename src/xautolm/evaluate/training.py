@@ -39,8 +39,9 @@ def evaluate_pipeline(spec: Mapping[str, Any], folder: JobFolder) -> dict[str, A
     """Train one pipeline and score it on the whole validation set.
 
     Returns:
-        `scores`, `curve` [[step, seconds, score]], `cost` in seconds, `n_trained` parameters; the trained parameters
-        are in `<folder>/checkpoint/trained.safetensors`.
+        `scores`, `curve` [[step, seconds, score]], `cost` in seconds, `parts` = seconds within and beside these, which
+        only the throughput benchmark reads, `n_trained` parameters; the trained parameters are in
+        `<folder>/checkpoint/trained.safetensors`.
     """
     started = time.monotonic()
     model, params = model_spec(spec), dict(spec["params"])
@@ -50,6 +51,7 @@ def evaluate_pipeline(spec: Mapping[str, Any], folder: JobFolder) -> dict[str, A
     # Features that trials share go through the untrained layers of a native head: those must be the same in all trials.
     set_seed(int(spec["seed" if method.trains_by_gradient else "data_seed"]))
     data = prepare_data(spec, model, params)
+    tokenise_s = time.monotonic() - started
     classifier = load_classifier(model, str(params["pooling"]), data.n_classes, float(params.get("dropout", 0.0)))
     device = torch.device(spec["device"])
     module = method.prepare(classifier, params).to(device)
@@ -63,22 +65,30 @@ def evaluate_pipeline(spec: Mapping[str, Any], folder: JobFolder) -> dict[str, A
         n_rows = rows_per_prediction(params)
         logits = predict_logits(module, data.tokens["validation"], data.collator, device, n_at_once=n_rows)
         scores = validation_scores(logits, data.labels["validation"], data.n_classes)
-    now = time.monotonic()
+    scored = time.monotonic()
+    latency = latency_ms(module, data.tokens["validation"], data.collator, device)
+    measured = time.monotonic()
     cached_s = data.cached_s + fitted.cached_s
     cost = {
-        "time_s": now - started + cached_s,
+        "time_s": scored - started + cached_s,
         "cached_s": max(cached_s, 0.0),  # below 0 when this trial filled a cache with more rows than it uses
         "train_s": fitted.train_s,
-        "predict_s": now - predict_started + fitted.predict_s,
+        "predict_s": scored - predict_started + fitted.predict_s,
         "load_s": load_s,
-        "latency_ms": latency_ms(module, data.tokens["validation"], data.collator, device),
+        "latency_ms": latency,
         "size_mib": merged_size_mib(module),
     }
     state = trainable_state(module)
     checkpoint = folder.path / "checkpoint"
     checkpoint.mkdir(exist_ok=True)
     save_file({name: value.contiguous() for name, value in state.items()}, checkpoint / "trained.safetensors")
-    result = {"scores": scores, "curve": fitted.curve, "cost": cost}
+    parts = {
+        "tokenise_s": tokenise_s,
+        "validate_s": fitted.validate_s,
+        "latency_s": measured - scored,
+        "save_s": time.monotonic() - measured,
+    }
+    result = {"scores": scores, "curve": fitted.curve, "cost": cost, "parts": parts}
     return {**result, "n_trained": sum(value.numel() for value in state.values())} | _device_memory(device)
 
 
@@ -106,6 +116,7 @@ class _CurveCallback(TrainerCallback):  # type: ignore[misc]  # transformers is 
         self._started = self._reported = 0.0
         self._n_steps = 1
         self.curve: list[list[float]] = []
+        self.validate_s = 0.0
         self.best: dict[str, Tensor] | None = None
         self._best_score = -1.0
 
@@ -128,6 +139,7 @@ class _CurveCallback(TrainerCallback):  # type: ignore[misc]  # transformers is 
             self._folder.report(stage="train", **epochs, step=step, n_steps=self._n_steps, curve=self.curve)
 
     def _validate(self, step: int) -> None:
+        started = time.monotonic()
         device = next(self._module.parameters()).device
         tokens = self._data.tokens["validation"]
         logits = predict_logits(
@@ -139,6 +151,7 @@ class _CurveCallback(TrainerCallback):  # type: ignore[misc]  # transformers is 
         if score > self._best_score:
             self._best_score, self.best = score, trainable_state(self._module)
         self._module.train()
+        self.validate_s += time.monotonic() - started
 
 
 def _fit_by_gradient(
@@ -172,7 +185,7 @@ def _fit_by_gradient(
         load_trainable_state(module, callback.best)
     if not all(bool(torch.isfinite(p).all()) for p in module.parameters() if p.requires_grad):
         raise DivergedError("a trained parameter is not finite")
-    return Fitted(curve=callback.curve, train_s=train_s)
+    return Fitted(curve=callback.curve, train_s=train_s, validate_s=callback.validate_s)
 
 
 def subset_size(n_rows: int, epochs: int, n_validation: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -65,14 +65,27 @@ def prepare_data(spec: Mapping[str, Any], model: ModelSpec, params: Mapping[str,
         saved_s = 0.0 if entry.is_new else entry.seconds * (fraction if split == "train" else 1.0)
         cached_s += saved_s - entry.waited_s
         tokens[split] = load_rows(entry.folder)
+    collator, saved_s = _cached_collator(Path(spec["cache"]), model, int(params["max_length"]))
+    cached_s += saved_s
     return TrialData(
         labels={split: labels[split] for split in ("train", "validation")},
         tokens=tokens,
         train_rows=stratified_subset(labels["train"], fraction, int(spec["data_seed"])),
         n_classes=int(labels["n_classes"]),
-        collator=collator_for(model),
+        collator=collator,
         cached_s=cached_s,
     )
+
+
+def _cached_collator(cache: Path, model: ModelSpec, max_length: int) -> tuple[Collator, float]:
+    """The collator of a model without loading its tokenizer again, and the seconds that this saved."""
+
+    def build(target: Path) -> None:
+        (target / "collator.json").write_text(json.dumps(asdict(collator_for(model))))
+
+    entry = cache_entry(cache, f"collator {model.path} {model.revision} {max_length}", build)
+    fields = json.loads((entry.folder / "collator.json").read_text())
+    return Collator(**fields), (0.0 if entry.is_new else entry.seconds) - entry.waited_s
 
 
 def stratified_subset(labels: Sequence[int], fraction: float, seed: int) -> list[int]:
@@ -93,10 +106,14 @@ def stratified_subset(labels: Sequence[int], fraction: float, seed: int) -> list
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """What training left besides the module: the curve, seconds, and scores when they came along."""
+    """What training left besides the module: the curve, seconds, and scores when they came along.
+
+    `validate_s` is the part of `train_s` that went into the validations on the way.
+    """
 
     curve: list[list[float]]
     train_s: float
+    validate_s: float = 0.0
     cached_s: float = 0.0
     predict_s: float = 0.0
     final_scores: dict[str, float] | None = None

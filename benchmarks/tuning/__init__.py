@@ -1,0 +1,1 @@
+"""The same fine-tunes done by the Trainer of transformers and by this project."""
