@@ -24,7 +24,7 @@ OPTIONS = {
         "--seed", "--store", "--target", "--task", "--test", "--text", "--valid",
     ],
     "fit": [
-        "--backend", "--budget", "--cold", "--column", "--config", "--constraint", "--device",
+        "--backend", "--budget", "--cold", "--column", "--config", "--constraint", "--device", "--estimate-energy",
         "--exclude-dataset", "--exclude-models", "--json", "--max-disk", "--memory", "--methods", "--models",
         "--no-baselines", "--no-semantic", "--no-starter", "--no-stopping", "--objectives", "--out", "--prior",
         "--refit", "--sampler", "--seed", "--store", "--target", "--task", "--test", "--text", "--threads",

@@ -95,9 +95,14 @@ def test_every_line_of_the_journal_has_the_fields_of_the_contract(first):
         }
         assert set(trial["cost"]) == {
             *("time_s", "cached_s", "train_s", "predict_s", "peak_mem_mib", "energy_wh"),
-            *("n_trainable", "size_mib", "latency_ms"),
+            *("n_trainable", "size_mib", "latency_ms", "load_s", "peak_host_mib", "peak_device_mib"),
+            "energy_wh_estimate",
         }
-        assert trial["cost"]["n_trainable"] > 0
+        cost = trial["cost"]
+        assert cost["n_trainable"] > 0
+        assert 0 < cost["load_s"] + cost["train_s"] + cost["predict_s"] < cost["time_s"] + 1e-6
+        assert cost["peak_host_mib"] == cost["peak_mem_mib"]  # on a CPU
+        assert cost["peak_device_mib"] is None
         assert 0 < trial["cost"]["size_mib"] < 5
         assert 0 < trial["cost"]["latency_ms"] < 1000
         assert trial["status"] == "ok"

@@ -87,6 +87,16 @@ def checkpoint(recorder, trial_id, n_bytes=100):
     (path / "trained.safetensors").write_bytes(bytes(n_bytes))
 
 
+def test_an_estimate_of_energy_has_a_field_of_its_own(recorder):
+    recorder.spent = lambda: Spent(1.0, 0.5)
+    recorder.facts["energy_source"] = "estimate"
+    recorder.write_run()
+    assert (state(recorder)["energy_wh"], state(recorder)["energy_wh_estimate"]) == (None, 0.5)
+    recorder.facts["energy_source"] = "rapl"
+    recorder.write_run()
+    assert (state(recorder)["energy_wh"], state(recorder)["energy_wh_estimate"]) == (0.5, None)
+
+
 def state(recorder):
     return json.loads((recorder.folder.path / "run.json").read_text())
 

@@ -68,6 +68,7 @@ class Settings(BaseModel):
         backend: `local`.
         seed: seed of splits, search and trials.
         refit: whether the recommended pipeline is trained once more on train + validation.
+        estimate_energy: whether energy is estimated by a model of the machine where no counter can be read.
         data_sha256: role -> hash of the data files; written by a run, checked when it is repeated.
     """
 
@@ -103,6 +104,7 @@ class Settings(BaseModel):
     backend: Literal["local"] = "local"
     seed: int = Field(default=0, ge=0)
     refit: bool = False
+    estimate_energy: bool = False
     data_sha256: dict[str, str] = Field(default_factory=dict)
 
     @field_validator("budget")

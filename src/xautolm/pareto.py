@@ -22,7 +22,7 @@ COSTS: Mapping[str, Callable[[Cost], float | None]] = MappingProxyType(
     {
         "time": lambda cost: cost.time_s,
         "memory": lambda cost: cost.peak_mem_mib,
-        "energy": lambda cost: cost.energy_wh,
+        "energy": lambda cost: cost.any_energy_wh,
         "size": lambda cost: cost.size_mib,
         "latency": lambda cost: cost.latency_ms,
     }

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from xautolm import registry
-from xautolm.backends.energy import find_counters
+from xautolm.backends.energy import Counter, find_counters
+from xautolm.backends.energy_estimate import check_estimator, start_estimate
 from xautolm.backends.local import LocalBackend, TrialContext
 from xautolm.backends.slots import Slots, choose_slots
 from xautolm.config import Settings, settings_to_yaml
@@ -172,15 +173,34 @@ def check_energy(settings: Settings) -> None:
     """Refuse what needs an energy counter where there is none.
 
     Raises:
-        UsageError: an energy is a budget, an objective or a bound, and nothing measures it.
+        UsageError: an energy is a budget, an objective or a bound, and nothing measures it; or it is to be
+            estimated and what does so is not installed.
     """
     wish = settings.needs_energy
-    if wish is not None and not find_counters(devices_of(settings)):
+    if wish is None and not settings.estimate_energy:
+        return
+    if find_counters(devices_of(settings)):
+        return
+    if settings.estimate_energy:
+        check_estimator()
+    else:
         raise UsageError(
             f"{wish} needs an energy counter, but none can be read here: neither RAPL (`/sys/class/powercap`, which "
-            "often only root may read) nor, for trials on an NVIDIA GPU, NVML. Use a time such as `30m`, or a machine "
-            "with a counter"
+            "often only root may read) nor, for trials on an NVIDIA GPU, NVML. Use a time such as `30m`, a machine "
+            "with a counter, or `--estimate-energy` for a model of the machine in its place"
         )
+
+
+def energy_counters(settings: Settings, devices: Sequence[str], stack: ExitStack) -> Sequence[Counter]:
+    """The energy counters of the machine; an estimate where there is none and the user wants one.
+
+    Args:
+        settings: of the run.
+        devices: of the trials.
+        stack: ends the estimate.
+    """
+    counters = find_counters(devices)
+    return counters or ([start_estimate(stack)] if settings.estimate_energy else [])
 
 
 def check_kind(kind: str | None, kinds: Sequence[str], data: str) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from xautolm import pareto
+from xautolm.backends.energy import ESTIMATE
 from xautolm.backends.local import LocalBackend
 from xautolm.errors import WorkerError
 from xautolm.experience.outbox import Outbox
@@ -162,6 +163,7 @@ class Recorder:
         """Replace `run.json`."""
         self._written_at = time.monotonic()
         best, spent = self.best, self.spent()
+        is_estimate = self.facts.get("energy_source") == ESTIMATE
         self.folder.write_json(
             "run.json",
             {
@@ -174,7 +176,8 @@ class Recorder:
                 "n_failed": sum(result.status in FAILURES for result in self.results),
                 "wall_s": round(spent.elapsed_s, 3),
                 "elapsed_s": round(spent.elapsed_s, 3),
-                "energy_wh": spent.energy_wh,
+                "energy_wh": None if is_estimate else spent.energy_wh,
+                "energy_wh_estimate": spent.energy_wh if is_estimate else None,
                 "front": list(self.front),
                 "best": best.trial_id if best else None,
             },

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from xautolm import comparison, finish, preparation, warmstart
-from xautolm.backends.energy import EnergyMeter, find_counters
+from xautolm.backends.energy import EnergyMeter
 from xautolm.backends.local import LocalBackend, TrialContext
 from xautolm.config import Settings, make_settings, read_settings_file
 from xautolm.data.source import dataset_id_of
@@ -69,7 +69,7 @@ def fit(
         for item in prepared.plan.space.dropped:
             observer.log(f"left out {item.what}: {item.reason}")
         spent = Spent(time.monotonic() - started)
-        return _conduct(prepared, folder, server, store, observer, should_stop, spent)
+        return _conduct(prepared, folder, server, store, observer, should_stop, spent, stack)
 
 
 def resume(
@@ -96,8 +96,9 @@ def resume(
             prepared = preparation.read_preparation(folder, settings, preparation.load(settings), run["run_id"])
         else:  # the run was killed before it had decided what to do
             prepared = _prepare(folder, settings, preparation.describe(settings, observer), server, store)
-        spent = Spent(float(run["elapsed_s"]), float(run.get("energy_wh") or 0.0))
-        return _conduct(prepared, folder, server, store, observer, should_stop, spent)
+        energy_wh = run.get("energy_wh") or run.get("energy_wh_estimate") or 0.0
+        spent = Spent(float(run["elapsed_s"]), float(energy_wh))
+        return _conduct(prepared, folder, server, store, observer, should_stop, spent, stack)
 
 
 def _prepare(
@@ -132,13 +133,14 @@ def _conduct(
     observer: Observer,
     should_stop: Callable[[], bool],
     spent: Spent,
+    stack: ExitStack,
 ) -> RunReport:
     """Search under the budget, then choose, test, export and report: what `fit` and `resume` share."""
     settings, plan, task = prepared.settings, prepared.plan, prepared.task
     budget, limits = settings.parsed_budget, plan.limits
     context = TrialContext(folder.path, plan.space.models, limits.time_s, limits.memory_mib, settings.seed)
     slots = preparation.choose_machine(settings, list(plan.space.models.values()))
-    meter = EnergyMeter(find_counters(slots.devices))
+    meter = EnergyMeter(preparation.energy_counters(settings, slots.devices, stack))
     backend = LocalBackend(server, slots, context, meter)
     clock = Clock(budget, spent.elapsed_s, finish.reserve_s(task, plan, budget))
     clock.energy_wh = lambda: (spent.energy_wh or 0.0) + meter.total_wh

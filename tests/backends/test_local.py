@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from xautolm.backends.energy import EnergyMeter
 from xautolm.backends.local import LocalBackend, TrialContext, run_alone
 from xautolm.backends.outcomes import trial_result
 from xautolm.backends.slots import Slots, choose_slots
@@ -301,3 +302,47 @@ def test_a_job_alone_that_fails_raises(tmp_path):
     fields = {"model_folder": str(tmp_path / "nowhere"), "rows": str(tmp_path / "rows.json")}
     with pytest.raises(WorkerError, match="`predict` failed: FileNotFoundError"):
         run_alone("predict", fields, tmp_path, device="cpu", n_threads=1)
+
+
+class Counter:
+    """Gives the joules that the test sets, once."""
+
+    source = "rapl"
+    joules = 0.0
+
+    def used_j(self):
+        used, self.joules = self.joules, 0.0
+        return used
+
+
+def test_what_the_machine_used_before_a_trial_is_not_the_trials(server, tmp_path):
+    counter = Counter()
+    backend = LocalBackend(
+        server, Slots(("cpu",), 1), TrialContext(tmp_path, {"m": MODEL}, 60.0, 500.0, 5), EnergyMeter([counter])
+    )
+    counter.joules = 7200.0
+    backend.submit(TRIAL)
+    counter.joules = 3600.0
+    (server.jobs[0].folder / "checkpoint").mkdir()
+    server.end(server.jobs[0], Outcome("finished", OK, "", 2, 5))
+    (result,) = backend.poll(0)
+    assert result.cost.energy_wh == 1.0
+
+
+def test_costs_name_the_host_and_the_device(backend, server):
+    backend.submit(TRIAL)
+    (server.jobs[0].folder / "checkpoint").mkdir()
+    server.end(server.jobs[0], Outcome("finished", {**OK, "device_mem_mib": 900.0}, "", 2, 70.0))
+    (result,) = backend.poll(0)
+    cost = result.cost
+    assert (cost.peak_mem_mib, cost.peak_device_mib, cost.peak_host_mib, cost.load_s) == (900.0, 900.0, 70.0, 0.1)
+
+
+def test_a_baseline_runs_as_a_job_of_its_own_and_leaves_no_checkpoint(backend, server, tmp_path):
+    backend.submit(Trial(-1, Pipeline("none", "majority", {"train_fraction": 1.0}), 0))
+    job = server.jobs[0]
+    assert (job.spec["job"], job.spec["baseline"], job.memory_limit_mib) == ("baseline", "majority", 500.0)
+    server.end(job, Outcome("finished", {**OK, "curve": []}, "", 2, 5))
+    (result,) = backend.poll(0)
+    assert (result.is_ok, result.is_baseline, result.to_dict()["exportable"]) == (True, True, False)
+    assert not (tmp_path / "checkpoints").exists()

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from xautolm.records import Pipeline
+from xautolm.records import Cost, Pipeline
 from xautolm.report.summary import read_run, summarise
 from xautolm.report.text import render_text
 
@@ -265,3 +265,14 @@ def test_constraints_are_explained_and_decide_what_is_recommended(summary):
     assert kept.best.trial.trial_id == 0
     assert "Constraint time <= 10: 1 of 2 scored trials keep it; only they are compared." in kept.notes
     assert "No trial keeps the constraint time <= 1: front and recommendation disregard it." in broken.notes
+
+
+def test_an_estimate_of_energy_is_named_as_one(summary, trial):
+    rows = [replace(trial(0, 0.8), cost=Cost(10.0, energy_wh_estimate=0.25))]
+    found = summary(rows, energy_wh_estimate=1.5, energy_source="estimate")
+    assert any("about 1.5 Wh" in note and "no measurements" in note for note in found.notes)
+    assert "Its trial used 0.25 Wh (an estimate by a model of the machine, no measurement)." in found.best.reasons
+    measured = summary([replace(rows[0], cost=Cost(10.0, energy_wh=0.25))], energy_wh=1.5, energy_source="rapl")
+    assert "The machine used 1.5 Wh during the run (rapl)." in measured.notes
+    assert "Its trial used 0.25 Wh (by its counters)." in measured.best.reasons
+    assert not any("Wh" in text for text in (*summary([trial(0, 0.8)]).notes, *summary([trial(0, 0.8)]).best.reasons))

@@ -1,7 +1,8 @@
 """Energy of trials, read from the counters of the machine: NVML for NVIDIA GPUs, RAPL for processors.
 
 Covered: counters that wrap around; several trials at once, which share what the machine used while they ran in equal
-parts; a counter that stops answering (nothing is measured from then on). Not covered: what has no counter (memory
+parts; a counter that stops answering (nothing is measured from then on). Where no counter can be read,
+`backends.energy_estimate` can stand in for one. Not covered: what has no counter (memory
 modules on most machines, fans, the power supply), and other programs: their energy is in it.
 """
 
@@ -10,15 +11,19 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from xautolm.metafeatures.gpus import selected_handles
+from xautolm.records import Cost
 
 logger = logging.getLogger(__name__)
 
 POWERCAP = Path("/sys/class/powercap")
 JOULES_PER_WH = 3600.0
+#: Source of a figure that is no measurement.
+ESTIMATE = "estimate"
 
 
 class Counter(Protocol):
@@ -122,7 +127,7 @@ class EnergyMeter:
 
     @property
     def source(self) -> str:
-        """Names of the counters in use, `none` without any."""
+        """Names of the counters in use (`nvml+rapl`), `estimate`, or `none`."""
         return "+".join(sorted({counter.source for counter in self._counters})) or "none"
 
     @property
@@ -145,6 +150,13 @@ class EnergyMeter:
         """Watt-hours of a trial that has ended; None when nothing is measured."""
         used_j = self._of_trial_j.pop(trial_id, 0.0)
         return used_j / JOULES_PER_WH if self._counters else None
+
+    def charged(self, cost: Cost, trial_id: int) -> Cost:
+        """The cost of a trial that has ended with its energy, in the field for what is measured or for estimates."""
+        used_wh = self.finish(trial_id)
+        if self.source == ESTIMATE:
+            return replace(cost, energy_wh_estimate=used_wh)
+        return replace(cost, energy_wh=used_wh)
 
     def _read(self, counter: Counter) -> float:
         try:

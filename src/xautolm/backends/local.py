@@ -99,6 +99,7 @@ class LocalBackend:
 
     def submit(self, trial: Trial) -> None:
         """Start a trial in a free slot."""
+        self._meter.tick(self._running)  # what was used until now is not this trial's
         taken = {running.slot for running in self._running.values()}
         slot = next(i for i in range(self.n_slots) if i not in taken)
         log = self._log(trial)
@@ -248,7 +249,7 @@ class LocalBackend:
             n_parallel=entry.n_parallel,
             started_at=entry.started_at,
             finished_at=_now(),
-            cost=replace(result.cost, energy_wh=self._meter.finish(trial.trial_id)),
+            cost=self._meter.charged(result.cost, trial.trial_id),
         )
 
     def _keep_checkpoint(self, trial_id: int, folder: Path) -> None:

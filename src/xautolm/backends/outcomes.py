@@ -20,7 +20,7 @@ def trial_result(trial: Trial, outcome: Outcome) -> TrialResult:
         status="crashed",
         pipeline=trial.pipeline,
         scores={},
-        cost=Cost(time_s=outcome.elapsed_s, peak_mem_mib=outcome.peak_mem_mib),
+        cost=Cost(time_s=outcome.elapsed_s, peak_mem_mib=outcome.peak_mem_mib, peak_host_mib=outcome.peak_mem_mib),
         seed=trial.seed,
         seen=trial.seen,
     )
@@ -40,6 +40,9 @@ def trial_result(trial: Trial, outcome: Outcome) -> TrialResult:
                 n_trainable=result["n_trained"],
                 size_mib=cost["size_mib"],
                 latency_ms=cost["latency_ms"],
+                load_s=cost["load_s"],
+                peak_host_mib=outcome.peak_mem_mib,
+                peak_device_mib=result.get("device_mem_mib"),
             ),
         )
     if outcome.kind == "finished":

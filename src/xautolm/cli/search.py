@@ -64,6 +64,9 @@ def fit(
     refit: Annotated[
         bool, typer.Option("--refit", help="Train the chosen pipeline once more on train + validation.")
     ] = False,
+    estimate_energy: Annotated[
+        bool, typer.Option("--estimate-energy", help="Without a counter, estimate energy (needs the extra `energy`).")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Run folder.  [default: runs/<data>-<n>]")] = None,
     config: Annotated[Path | None, typer.Option(help="Settings file; options given here win.")] = None,
     as_json: Json = False,
@@ -102,6 +105,7 @@ def fit(
         "backend": backend,
         "seed": seed,
         "refit": refit or None,
+        "estimate_energy": estimate_energy or None,
     }
     fields = read_settings_file(config) if config else {}
     if data is not None and data != fields.get("data"):

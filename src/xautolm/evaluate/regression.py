@@ -57,7 +57,13 @@ def fit_head(
     train_s = time.monotonic() - started
     logits = _apply_regression(module, features["validation"], data.n_classes)
     scores = validation_scores(logits, data.labels["validation"], data.n_classes)
-    return Fitted(curve=[[1, train_s, scores["f1"]]], train_s=train_s, cached_s=cached_s, final_scores=scores)
+    return Fitted(
+        curve=[[1, train_s, scores["f1"]]],
+        train_s=train_s + seconds["train"] * share,
+        predict_s=seconds["validation"],
+        cached_s=cached_s,
+        final_scores=scores,
+    )
 
 
 def _features(module: nn.Module, data: TrialData, split: str, device: torch.device) -> NDArray[np.float32]:

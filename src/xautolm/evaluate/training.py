@@ -74,7 +74,7 @@ def evaluate_pipeline(spec: Mapping[str, Any], folder: JobFolder) -> dict[str, A
         "cached_s": max(cached_s, 0.0),  # below 0 when this trial filled a cache with more rows than it uses
         "train_s": fitted.train_s,
         "predict_s": scored - predict_started + fitted.predict_s,
-        "load_s": load_s,
+        "load_s": load_s + data.cached_s,
         "latency_ms": latency,
         "size_mib": merged_size_mib(module),
     }

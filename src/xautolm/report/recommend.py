@@ -8,7 +8,7 @@ from typing import Any
 
 from xautolm.report.baselines import BaselineFacts
 from xautolm.report.rows import TrialRow, finite
-from xautolm.report.wording import METRIC_NAMES, clean, duration, percent, plural, score
+from xautolm.report.wording import METRIC_NAMES, clean, duration, energy, percent, plural, score
 
 #: How much quality the thrifty alternative may give up.
 THRIFTY_LOSS = 0.02
@@ -66,6 +66,7 @@ def recommend(
         _against_next(best, scored, name, sign),
         *([_thrifty_sentence(best, thrifty, name)] if thrifty else []),
         _share_sentence(share, n_train),
+        *_energy_sentence(best),
         *_refit_sentence(run.get("refit")),
         *(_baseline_sentence(baseline, name) for baseline in baselines if baseline.is_ahead),
         _optimism_sentence(len(scored), name, run.get("test")),
@@ -131,6 +132,13 @@ def _share_sentence(share: float, n_train: int | None) -> str:
         return f"The recommended pipeline was trained on all training rows{rows}."
     rows = f" (about {round(share * n_train):,} of {n_train:,})" if n_train else ""
     return f"The recommended pipeline was trained on {percent(share)} of the training rows{rows}."
+
+
+def _energy_sentence(best: TrialRow) -> list[str]:
+    if best.energy_wh is None:
+        return []
+    how = "an estimate by a model of the machine, no measurement" if best.is_energy_estimated else "by its counters"
+    return [f"Its trial used {energy(best.energy_wh)} ({how})."]
 
 
 def _refit_sentence(refit: Any) -> list[str]:

@@ -44,6 +44,8 @@ class TrialRow:
     time_s: float
     spent_s: float
     peak_mem_mib: float | None
+    energy_wh: float | None
+    is_energy_estimated: bool
     error: str
     started_s: float | None
     finished_s: float | None
@@ -117,6 +119,8 @@ def _row(trial: TrialResult, report: RunReport, metric: str, interval: tuple[flo
         time_s=time_s,
         spent_s=max(0.0, time_s - (finite(cost.cached_s) or 0.0)),
         peak_mem_mib=finite(cost.peak_mem_mib),
+        energy_wh=finite(cost.any_energy_wh),
+        is_energy_estimated=cost.energy_wh is None,
         error=clean(error),
         started_s=interval[0] if interval else None,
         finished_s=interval[1] if interval else None,

@@ -14,7 +14,7 @@ from xautolm.report.folder import constraints_of, quality_objective, read_extra,
 from xautolm.report.prior_facts import PriorFacts, from_run
 from xautolm.report.recommend import Recommendation, recommend
 from xautolm.report.rows import TrialRow, best_so_far, finite, trial_rows
-from xautolm.report.wording import METRIC_NAMES, clean, duration, number, plural
+from xautolm.report.wording import METRIC_NAMES, clean, duration, energy, number, plural
 
 __all__ = ["Summary", "read_run", "summarise"]
 
@@ -159,6 +159,7 @@ def summarise(report: RunReport) -> Summary:
         data=data,
         notes=(
             *_bounds_note(run, report.trials),
+            *_energy_note(run),
             *_notes(run, rows, [note for _, note in extras.values() if note]),
         ),
         versions=_pairs(run.get("versions")),
@@ -253,6 +254,19 @@ def _bounds_note(run: Mapping[str, Any], trials: Sequence[TrialResult]) -> tuple
     if n_kept == 0:
         return (f"No trial keeps the constraint {bounds}: front and recommendation disregard it.",)
     return (f"Constraint {bounds}: {n_kept} of {plural(len(valid), 'scored trial')} keep it; only they are compared.",)
+
+
+def _energy_note(run: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the run used, by which counters; an estimate is named as one."""
+    measured, estimated = finite(run.get("energy_wh")), finite(run.get("energy_wh_estimate"))
+    if measured is not None:
+        return (f"The machine used {energy(measured)} during the run ({clean(run.get('energy_source', ''), 20)}).",)
+    if estimated is not None:
+        return (
+            f"The machine used about {energy(estimated)} during the run. No counter can be read here: this and the "
+            "energies of the trials are estimates by CodeCarbon's model of the machine, no measurements.",
+        )
+    return ()
 
 
 def _dropped(entries: Any) -> tuple[tuple[str, str], ...]:

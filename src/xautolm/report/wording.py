@@ -117,6 +117,15 @@ def memory(mib: float | None) -> str:
     return f"{mib:.0f} MiB" if mib < 1024 else f"{mib / 1024:.1f} GiB"
 
 
+def energy(watt_hours: float) -> str:
+    """Energy with three digits.
+
+    >>> energy(0.01234), energy(12.345), energy(2345.6)
+    ('0.0123 Wh', '12.3 Wh', '2.35 kWh')
+    """
+    return f"{watt_hours / 1000:.3g} kWh" if watt_hours >= 1000 else f"{watt_hours:.3g} Wh"
+
+
 def signed(value: float | None) -> str:
     """A weight with its sign; `-` when there is none.
 
