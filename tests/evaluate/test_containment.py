@@ -74,8 +74,15 @@ def state(server: WorkerServer) -> dict[str, int]:
         "open files of the server": there.num_fds(),
         "threads of the server": there.num_threads(),
         "processes": len(here.children(recursive=True)),
-        "zombies": sum(child.status() == psutil.STATUS_ZOMBIE for child in here.children(recursive=True)),
+        "zombies": sum(is_zombie(child) for child in here.children(recursive=True)),
     }
+
+
+def is_zombie(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def settled(server: WorkerServer, expected: dict[str, int]) -> dict[str, int]:

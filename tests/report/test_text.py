@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
+from xautolm.records import Pipeline
 from xautolm.report.summary import read_run, summarise
 from xautolm.report.text import print_summary, render_text
 
@@ -83,3 +85,21 @@ def test_terminal_output_is_coloured_and_redirected_output_is_not(make_run):
         out = io.StringIO()
         print_summary(summary, Console(file=out, force_terminal=is_terminal, width=100))
         assert ("\x1b[" in out.getvalue()) == is_terminal
+
+
+def test_what_was_left_out_is_listed_with_reasons_and_the_rest_counted(make_run):
+    dropped = [{"what": f"model-{i} full", "reason": "needs 11.2 GiB, the limit is 6.0 GiB"} for i in range(11)]
+    text = text_of(make_run(extras={"space": {"models": [{"name": "m"}], "dropped": dropped}}))
+    assert "Left out before the search, 11 parts:" in text
+    assert "- model-7 full: needs 11.2 GiB, the limit is 6.0 GiB" in text
+    assert "model-8" not in text
+    assert "- 3 more are in the report" in text
+    nothing = text_of(make_run(extras={"space": {"models": [{"name": "m"}], "dropped": []}}))
+    assert "Left out" not in nothing
+
+
+def test_rescued_trials_are_named(make_run, trial):
+    asked = Pipeline("m", "full", {"batch_size": 64})
+    text = text_of(make_run([replace(trial(3, 0.8), requested=asked), trial(4, 0.7)]))
+    assert "Rescued from running out of memory, with smaller micro-batches: trial 3." in " ".join(text.split())
+    assert "Rescued" not in text_of(make_run([trial(4, 0.7)]))

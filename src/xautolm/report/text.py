@@ -20,6 +20,9 @@ NARROWEST = 40
 #: Rows of the front shown on the console; the page has all.
 N_FRONT_ROWS = 12
 
+#: Trials and choices that a line or list of the console names; the page has all.
+N_NAMED = 8
+
 
 def render_text(summary: Summary, width: int = 80) -> str:
     """The summary as plain text without box drawing; only paths may be wider than `width`."""
@@ -30,6 +33,8 @@ def render_text(summary: Summary, width: int = 80) -> str:
         _best(summary, width),
         _baselines(summary, width),
         _failures(summary, width),
+        _rescued(summary, width),
+        _left_out(summary, width),
         *(_wrap(note, width) for note in summary.notes),
         _places(summary),
     ]
@@ -116,6 +121,27 @@ def _failures(summary: Summary, width: int) -> str:
     counts = ", ".join(f"{facts.n_trials} {facts.status}" for facts in summary.failures)
     first = summary.failures[0]
     return _wrap(f"Failed: {counts} of {plural(len(summary.trials), 'trial')}; {first.advice}.", width, "  ")
+
+
+def _rescued(summary: Summary, width: int) -> str:
+    """Trials that ran in less memory than they asked for."""
+    rescued = [trial for trial in summary.trials if trial.rescued_from]
+    if not rescued:
+        return ""
+    names = ", ".join(str(trial.trial_id) for trial in rescued[:N_NAMED])
+    more = f" and {len(rescued) - N_NAMED} more" if len(rescued) > N_NAMED else ""
+    return _wrap(f"Rescued from running out of memory, with smaller micro-batches: trial {names}{more}.", width, "  ")
+
+
+def _left_out(summary: Summary, width: int) -> str:
+    """What was removed before the search, and why."""
+    if not summary.dropped:
+        return ""
+    lines = [f"Left out before the search, {plural(len(summary.dropped), 'part')}:"]
+    lines += [_wrap(f"- {what}: {reason}", width, "  ") for what, reason in summary.dropped[:N_NAMED]]
+    if len(summary.dropped) > N_NAMED:
+        lines.append(f"- {len(summary.dropped) - N_NAMED} more are in the report")
+    return "\n".join(lines)
 
 
 def _places(summary: Summary) -> str:
