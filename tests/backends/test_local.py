@@ -217,6 +217,12 @@ def test_rescue_can_be_switched_off(server, tmp_path):
     assert [(result.status, result.requested) for result in backend.poll(0)] == [("oom", None)]
 
 
+def test_a_trial_on_a_gpu_is_told_its_share_of_the_memory(server, tmp_path):
+    context = TrialContext(tmp_path, {"m": MODEL}, 60.0, 500.0, data_seed=5)
+    LocalBackend(server, Slots(("cuda:1",), 1), context).submit(TRIAL)
+    assert (server.jobs[0].spec["device"], server.jobs[0].spec["device_limit_mib"]) == ("cuda:1", 500.0)
+
+
 def test_slots_are_shared_and_parallel_trials_counted(backend, server):
     backend.submit(TRIAL)
     backend.submit(replace(TRIAL, trial_id=4))

@@ -124,6 +124,8 @@ class LocalBackend:
             "cache": str(self._context.work / "cache"),
             "params": dict(params),
         }
+        if spec["device"] != "cpu":
+            spec["device_limit_mib"] = self._context.memory_limit_mib
         limits = (self._context.time_limit_s, self._context.memory_limit_mib)
         job = Job(spec, folder, *limits, earlier_s=earlier_s)
         self._server.submit(job)
