@@ -88,7 +88,7 @@ def _fit_tfidf(texts: Sequence[str], labels: Sequence[int], params: Mapping[str,
     try:
         regression.fit(vectorizer.fit_transform(texts), labels)
     except ValueError as error:  # no words in any text, or one class in all rows
-        raise InvalidPipelineError(str(error)) from error
+        raise InvalidPipelineError(str(error).partition(";")[0]) from error
     n_learned = int(regression.coef_.size + regression.intercept_.size + vectorizer.idf_.size)
     return lambda texts: np.asarray(regression.predict(vectorizer.transform(texts)), dtype=np.int64), n_learned
 
