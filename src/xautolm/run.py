@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from xautolm import comparison, finish, preparation, warmstart
@@ -119,6 +120,7 @@ def _prepare(
         limit_s=embed_limit_s(settings.parsed_budget),
     )
     plan = preparation.make_plan(settings, subject, limits, stopwatch.trial_speed(models[0]))
+    plan = replace(plan, residuals=warmstart.learned_residuals(settings, plan, store, task, profile))
     prior = warmstart.make_prior(settings, plan.space, store, task, profile)
     prepared = Prepared(settings, task, profile, plan, prior, folder.read_json("run.json")["run_id"])
     preparation.write_preparation(folder, prepared, subject.summary)

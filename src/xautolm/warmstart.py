@@ -16,13 +16,18 @@ from xautolm.prior.learned import learn
 from xautolm.prior.lessons import Lessons
 from xautolm.prior.physics import Physicist
 from xautolm.prior.reference import ReferenceOptions, build_reference_prior, cold_prior
+from xautolm.prior.residuals import learn_residuals
 from xautolm.prior.similarity import DistanceOptions
 from xautolm.records import Experience, Gains, Objective, Prior, Profile, Task
+from xautolm.search.plan import Plan
 from xautolm.search.stopping import gains_of
 from xautolm.space.params import Space
+from xautolm.space.residuals import Residual
 
 #: Experiences that predictors are learned from at most, nearest tasks first, so that they cost seconds.
 _LEARNED_LIMIT = 5_000
+#: Experiences that estimates are compared with at most.
+_COMPARED_LIMIT = 500
 #: Curves of past trials that early stopping is calibrated on.
 _MAX_CURVES = 400
 
@@ -36,6 +41,26 @@ def make_prior(settings: Settings, space: Space, store: ExperienceStore | None, 
     if settings.prior == "learned" and rated:
         prior = with_predictors(prior, space, rated, settings.parsed_objectives)
     return replace(prior, gains=past_gains([item.experience for item in rated]))
+
+
+def learned_residuals(
+    settings: Settings, plan: Plan, store: ExperienceStore | None, task: Task, profile: Profile
+) -> dict[str, Residual]:
+    """How far estimates were off in earlier runs; nothing for a cold run."""
+    if settings.prior == "none" or store is None:
+        return {}
+    rated = nearest(
+        store,
+        task.kind,
+        profile,
+        task.fingerprint,
+        task.sketch,
+        options=DistanceOptions(),
+        exclude_datasets=settings.exclude_dataset,
+        limit=_COMPARED_LIMIT,
+    )
+    book = ModelBook(plan.space.models.values())
+    return learn_residuals([item.experience for item in rated], book, profile, plan.speed)
 
 
 def past_trials(settings: Settings, store: ExperienceStore, task: Task, profile: Profile) -> list[Rated]:

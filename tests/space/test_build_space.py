@@ -146,7 +146,7 @@ def test_choices_that_fit_with_no_model_are_dropped_and_the_default_moves() -> N
 
 
 def test_every_default_of_a_reduced_space_stays_inside_it() -> None:
-    limit = check_with()(cheapest("m1")).memory_mib + 20
+    limit = check_with()(cheapest("m1")).memory_mib + 5
     space = build_space(MODELS, [FULL], check_with(memory_mib=limit))
     part = space.methods["full"]
     assert space.contains(Pipeline(part.models[0], "full", part.default))

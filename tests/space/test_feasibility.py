@@ -67,7 +67,7 @@ def test_time_and_memory_grow_with_the_length_until_the_longest_row(n: int, more
     long = estimate(full(model, max_length=n + more), model, SIZE, DEFAULT_SPEED)
     if n < 105:
         assert short.time_s < long.time_s
-        assert short.memory_mib < long.memory_mib
+        assert short.memory_mib <= long.memory_mib, "short rows need less than saving the weights"
     else:
         assert short == long
 
@@ -220,7 +220,7 @@ def test_calibration_ignores_impossible_pairs_and_outliers() -> None:
 @pytest.mark.parametrize(("tokens", "measured_mib"), [(32, 144), (128, 239), (256, 460), (512, 716)])
 def test_memory_of_predictions_agrees_with_measurements(tokens: int, measured_mib: float) -> None:
     needed = estimate(HEAD_AT_512, minilm(), TaskSize(100, 100, 2, (tokens,) * 101), DEFAULT_SPEED)
-    assert measured_mib < needed.memory_mib < 1.5 * measured_mib + 150
+    assert 0.9 * measured_mib < needed.memory_mib < 1.3 * measured_mib
 
 
 def test_intermediate_validations_are_charged() -> None:

@@ -116,6 +116,10 @@ def gradient_workload(
         max_length=int(params["max_length"]),
         train_fraction=float(params["train_fraction"]),
         n_lora=n_lora,
+        micro_batch_size=int(params["micro_batch_size"]) if "micro_batch_size" in params else None,
+        has_dropout=float(params.get("dropout", 0.1)) > 0,
+        has_adapter_dropout=float(params.get("lora_dropout", 0.0)) > 0,
+        is_checkpointed=bool(params.get("gradient_checkpointing", False)),
     )
 
 

@@ -32,7 +32,11 @@ TYPICAL: Mapping[str, float] = {
     "train_fraction": 1.0,
     "lora_r": 8.0,
     "n_layers": 2.0,
+    "dropout": 0.1,
+    "lora_dropout": 0.0,
 }
+#: What a rescued trial carries besides.
+_RESCUE = ("micro_batch_size", "gradient_checkpointing")
 #: What `data_downsize` of the published question answering leaves of the rows.
 _DOWNSIZED: Mapping[str, float] = {"none": 1.0, "half": 0.5, "1/4": 0.25}
 #: Features of a task that say how long its rows are, the percentiles that they stand for, and the tokens that a model
@@ -105,6 +109,7 @@ class Work:
         flops: floating-point operations of the whole training in matrix products.
         time_s: estimated seconds.
         memory_mib: estimated peak memory.
+        dominant: as in `Estimate`.
     """
 
     load: Workload
@@ -114,6 +119,7 @@ class Work:
     flops: float
     time_s: float
     memory_mib: float
+    dominant: str = "state"
 
 
 def number(value: object) -> float:
@@ -132,8 +138,22 @@ def _positive(value: object) -> float:
     return result if result > 0 else math.nan
 
 
-def work_of(method: str, params: Mapping[str, ParamValue], model: ModelSpec, setting: Setting) -> Work | None:
-    """What a pipeline does and costs; None when its method is not known or the task has no size."""
+def work_of(
+    method: str,
+    params: Mapping[str, ParamValue],
+    model: ModelSpec,
+    setting: Setting,
+    speed: Speed | None = None,
+) -> Work | None:
+    """What a pipeline does and costs; None when its method is not known or the task has no size.
+
+    Args:
+        method: its method.
+        params: its hyperparameters.
+        model: its model.
+        setting: where it runs.
+        speed: of the machine, when it is known better than by the setting.
+    """
     n_train, load = setting.n_train, _workload(method, params, model)
     if load is None or math.isnan(n_train):
         return None
@@ -146,8 +166,8 @@ def work_of(method: str, params: Mapping[str, ParamValue], model: ModelSpec, set
     if setting.is_published:
         cost = _published_cost(load, params, model, row_tokens, n_rows, flops)
     else:
-        cost = estimate(load, model, size, _speed(setting.profile))
-    return Work(load, n_rows, row_tokens, n_steps, flops, cost.time_s, cost.memory_mib)
+        cost = estimate(load, model, size, speed or _speed(setting.profile))
+    return Work(load, n_rows, row_tokens, n_steps, flops, cost.time_s, cost.memory_mib, cost.dominant)
 
 
 def _workload(method: str, params: Mapping[str, ParamValue], model: ModelSpec) -> Workload | None:
@@ -157,13 +177,16 @@ def _workload(method: str, params: Mapping[str, ParamValue], model: ModelSpec) -
     if math.isnan(stated["train_fraction"]):
         stated["train_fraction"] = downsized
     filled = {name: value if _is_sane(name, value) else TYPICAL[name] for name, value in stated.items()}
-    return _known_workload(method, tuple(filled.items()), model)
+    rescued = {name: number(params[name]) for name in _RESCUE if number(params.get(name)) >= 1}
+    return _known_workload(method, tuple({**filled, **rescued}.items()), model)
 
 
 def _is_sane(name: str, value: float) -> bool:
     """Whether a value can be computed with: a share of the rows, a number of epochs, or a size of at least 1."""
     if name == "train_fraction":
         return 0.001 <= value <= 1.0
+    if name.endswith("dropout"):
+        return 0.0 <= value < 1.0
     return (0.001 if name == "epochs" else 1.0) <= value <= 1e7
 
 

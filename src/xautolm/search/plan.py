@@ -6,24 +6,31 @@ the same estimates.
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 from xautolm import registry
 from xautolm.records import Pipeline, TrialResult
 from xautolm.space.build import space_from_dict, space_to_dict
-from xautolm.space.feasibility import Limits, Speed, TaskSize, Verdict, calibrated, check, estimate
+from xautolm.space.feasibility import (
+    NO_MARGIN,
+    Estimate,
+    Limits,
+    Margin,
+    Speed,
+    TaskSize,
+    Verdict,
+    Workload,
+    calibrated,
+    check,
+    estimate,
+)
 from xautolm.space.params import Space
+from xautolm.space.residuals import USUAL_MEMORY, USUAL_TIME, Residual, is_whole, log_ratios, memory_key, time_key
 
-#: Share of the memory limit that an estimate may use.
-HEADROOM = 0.8
-#: Standard deviation of log(actual / estimated seconds) before a run knows better, and how many trials that is worth.
-#: On a shared two-core machine it was 0.3 to 0.4.
-_TIME_SPREAD = 0.35
-_SPREAD_TRIALS = 3
 #: A trial that ran into its time limit would have taken longer; this much longer is assumed.
 _TIMEOUT_FACTOR = 1.3
 _MIN_PAIRS = 2
@@ -39,6 +46,7 @@ class Plan:
         limits: per trial.
         speed: of one trial on this machine, as measured at the start.
         defaults: known-good pipelines that fit, one per method.
+        residuals: how far estimates were off in earlier runs, by `space.residuals.memory_key` and `time_key`.
     """
 
     space: Space
@@ -46,6 +54,7 @@ class Plan:
     limits: Limits
     speed: Speed
     defaults: tuple[Pipeline, ...]
+    residuals: Mapping[str, Residual] = field(default_factory=lambda: MappingProxyType({}))
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form (`space.json`); the space's own fields stand at the top for readers."""
@@ -55,6 +64,7 @@ class Plan:
             "limits": asdict(self.limits),
             "speed": asdict(self.speed),
             "defaults": [pipeline.to_dict() for pipeline in self.defaults],
+            "residuals": {key: asdict(residual) for key, residual in self.residuals.items()},
         }
 
     @classmethod
@@ -67,87 +77,108 @@ class Plan:
             limits=Limits(**value["limits"]),
             speed=Speed(**value["speed"]),
             defaults=tuple(Pipeline.from_dict(pipeline) for pipeline in value["defaults"]),
+            residuals={key: Residual(**residual) for key, residual in value.get("residuals", {}).items()},
         )
 
 
 class FitCheck:
     """Tells whether a pipeline fits the limits, given this run's results so far; a pure function of both.
 
-    Estimates of time are corrected by the method's own finished trials, by all trials while it has fewer than two; a
-    pipeline fits when the estimate plus one standard deviation (about five in six such trials) is within the limit.
+    Estimates are corrected by what earlier runs showed (`Plan.residuals`) and by this run's own finished trials: time
+    by those of the method (by all while it has fewer than two), memory by those of the method in which the same part
+    needs most. A pipeline fits when the corrected estimates stay within the limits with the probabilities of `Margin`.
 
     Args:
-        plan: space, sizes, limits and speed.
-        is_cautious: whether the margins above are kept; without them estimates are taken at their word.
+        plan: space, sizes, limits, speed and residuals.
+        is_cautious: whether margins are kept; without them estimates are taken at their word.
     """
 
     def __init__(self, plan: Plan, *, is_cautious: bool = True) -> None:
         self._plan = plan
         self._seen: Sequence[TrialResult] = ()
         self._speeds: dict[str, tuple[Speed, float]] = {}
-        self._pairs: dict[int, tuple[TrialResult, tuple[float, float]]] = {}
-        limits = plan.limits
+        self._memories: dict[str, Residual] = {}
+        self._estimates: dict[int, tuple[TrialResult, Estimate]] = {}
         self._is_cautious = is_cautious
-        self._limits = Limits(limits.time_s, (HEADROOM if is_cautious else 1.0) * limits.memory_mib)
 
     def __call__(self, pipeline: Pipeline, seen: Sequence[TrialResult] = ()) -> Verdict:
         """The verdict on a pipeline of the plan's space."""
-        model = self._plan.space.models[pipeline.model]
+        plan = self._plan
+        model = plan.space.models[pipeline.model]
         pooling = str(pipeline.params["pooling"])
         if pooling not in model.poolings:
             reason = f"pooling `{pooling}` is not available for `{model.name}`"
-            return Verdict(False, reason, float("inf"), float("inf"), self._limits)
-        workload = registry.resolve("methods", pipeline.method).workload(model, pipeline.params)
-        speed, spread = self._speed(pipeline.method, seen)
-        margin = math.exp(spread) if self._is_cautious else 1.0
-        limits = replace(self._limits, time_s=self._limits.time_s / margin)
-        return check(workload, model, self._plan.size, speed, limits)
+            return Verdict(False, reason, float("inf"), float("inf"), plan.limits)
+        if seen is not self._seen:  # what was learned is kept while the same results are asked about
+            self._seen, self._speeds, self._memories = seen, {}, {}
+        workload = self._workload(pipeline)
+        speed, time_log_sd = self._speed(pipeline.method)
+        dominant = estimate(workload, model, plan.size, speed).dominant
+        memory = self._memory(pipeline.method, dominant)
+        margin = Margin(time_log_sd, memory.log_sd) if self._is_cautious else NO_MARGIN
+        return check(workload, model, plan.size, speed, plan.limits, margin=margin, memory_scale=memory.factor)
 
-    def _speed(self, method: str, seen: Sequence[TrialResult]) -> tuple[Speed, float]:
-        """The calibrated speed of a method and its spread, kept while the same results are asked about."""
-        if seen is not self._seen:
-            self._seen, self._speeds = seen, {}
+    def _workload(self, pipeline: Pipeline) -> Workload:
+        model = self._plan.space.models[pipeline.model]
+        load: Workload = registry.resolve("methods", pipeline.method).workload(model, pipeline.params)
+        return load
+
+    def _speed(self, method: str) -> tuple[Speed, float]:
+        """The corrected speed of a method and the spread of its times."""
         if method not in self._speeds:
-            self._speeds[method] = self._calibrated(method, seen)
+            belief = self._plan.residuals.get(time_key(method), USUAL_TIME)
+            start = replace(self._plan.speed, scale=self._plan.speed.scale * belief.factor)
+            timed = [result for result in self._seen if result.status in ("ok", "timeout")]
+            own = [result for result in timed if result.pipeline.method == method]
+            pairs = [self._times(result) for result in (own if len(own) >= _MIN_PAIRS else timed)]
+            pairs = [(actual, estimated * belief.factor) for actual, estimated in pairs]
+            self._speeds[method] = calibrated(start, pairs), time_spread(pairs, belief)
         return self._speeds[method]
 
-    def _calibrated(self, method: str, seen: Sequence[TrialResult]) -> tuple[Speed, float]:
-        timed = [result for result in seen if result.status in ("ok", "timeout")]
-        own = [result for result in timed if result.pipeline.method == method]
-        pairs = [self._pair(result) for result in (own if len(own) >= _MIN_PAIRS else timed)]
-        return calibrated(self._plan.speed, pairs), time_spread(pairs)
+    def _memory(self, method: str, dominant: str) -> Residual:
+        """How far memory estimates of a method are off."""
+        key = memory_key(method, dominant)
+        if key not in self._memories:
+            usual = self._plan.residuals.get(key, USUAL_MEMORY)
+            own = [result for result in self._seen if result.is_ok and result.pipeline.method == method]
+            pairs = [
+                (result.cost.peak_mem_mib or 0.0, estimated.memory_mib)
+                for result in own
+                if is_whole(result.pipeline, result.cost) and (estimated := self._estimate(result)).dominant == dominant
+            ]
+            self._memories[key] = usual.after(log_ratios(pairs))
+        return self._memories[key]
 
-    def _pair(self, result: TrialResult) -> tuple[float, float]:
-        """Actual and estimated seconds of a finished trial, computed once."""
-        known = self._pairs.get(result.trial_id)
+    def _times(self, result: TrialResult) -> tuple[float, float]:
+        """Actual and estimated seconds of a finished trial."""
+        factor = _TIMEOUT_FACTOR if result.status == "timeout" else 1.0
+        return result.cost.time_s * factor, self._estimate(result).time_s
+
+    def _estimate(self, result: TrialResult) -> Estimate:
+        """The uncorrected estimate of a finished trial, computed once."""
+        known = self._estimates.get(result.trial_id)
         if known is None or known[0] is not result:
-            known = self._pairs[result.trial_id] = result, self._compared(result)
+            plan, pipeline = self._plan, result.pipeline
+            made = estimate(self._workload(pipeline), plan.space.models[pipeline.model], plan.size, plan.speed)
+            known = self._estimates[result.trial_id] = result, made
         return known[1]
 
-    def _compared(self, result: TrialResult) -> tuple[float, float]:
-        pipeline = result.pipeline
-        model = self._plan.space.models[pipeline.model]
-        workload = registry.resolve("methods", pipeline.method).workload(model, pipeline.params)
-        estimated = estimate(workload, model, self._plan.size, self._plan.speed).time_s
-        factor = _TIMEOUT_FACTOR if result.status == "timeout" else 1.0
-        return result.cost.time_s * factor, estimated
 
-
-def time_spread(pairs: Sequence[tuple[float, float]]) -> float:
+def time_spread(pairs: Sequence[tuple[float, float]], usual: Residual = USUAL_TIME) -> float:
     """Standard deviation of log(actual / estimated), shrunk towards what is usual while there are few trials.
 
     Args:
         pairs: (actual, estimated) seconds, positive.
+        usual: what is believed before them.
 
     >>> time_spread([])
     0.35
     >>> round(time_spread([(2.0, 1.0)] * 30), 3)
     0.106
     """
-    logs = [math.log(actual / estimated) for actual, estimated in pairs]
-    centre = statistics.median(logs) if logs else 0.0
-    squares = sum((value - centre) ** 2 for value in logs) + _SPREAD_TRIALS * _TIME_SPREAD**2
-    return math.sqrt(squares / (len(logs) + _SPREAD_TRIALS))
+    logs = log_ratios(pairs)
+    around = Residual(statistics.median(logs) if logs else 0.0, usual.log_sd, usual.weight)
+    return around.after(logs).log_sd
 
 
 def speed_from_measurement(measured: Mapping[str, float], default: Speed, expected_s: float, startup_s: float) -> Speed:

@@ -153,7 +153,7 @@ def _excess(verdict: Verdict) -> float:
     """By which factor a pipeline exceeds its limits; what it needs when the limits are not known."""
     if verdict.limits is None:
         return verdict.time_s * max(verdict.memory_mib, 1.0)
-    return max(verdict.time_s / verdict.limits.time_s, verdict.memory_mib / verdict.limits.memory_mib)
+    return max(verdict.time_excess, verdict.memory_excess)
 
 
 def _keys(result: TrialResult) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -228,22 +227,18 @@ def _smallest(domain: Domain) -> ParamValue:
 
 def _excess(verdict: Verdict) -> float:
     """The larger of the two ratios to the limits; infinite when they are unknown."""
-    limits = verdict.limits
-    if limits is None or limits.memory_mib <= 0 or limits.time_s <= 0:
-        return math.inf
-    return max(verdict.memory_mib / limits.memory_mib, verdict.time_s / limits.time_s)
+    return max(verdict.memory_excess, verdict.time_excess)
 
 
 def _describe_misfit(refused: Sequence[tuple[Pipeline, Verdict]]) -> str:
     if not refused:
         return "Expected a method with a usable model; got none. Name others with `--methods` or `--models`."
     pipeline, verdict = min(refused, key=lambda attempt: _excess(attempt[1]))
-    limits = verdict.limits
     flags = [
         flag
         for flag, is_exceeded in (
-            ("`--memory`", limits is None or verdict.memory_mib > limits.memory_mib),
-            ("`--trial-timeout` (or `--budget`)", limits is None or verdict.time_s > limits.time_s),
+            ("`--memory`", verdict.memory_excess > 1),
+            ("`--trial-timeout` (or `--budget`)", verdict.time_excess > 1),
         )
         if is_exceeded
     ]
@@ -268,8 +263,7 @@ def _reductions(pipeline: Pipeline, part: MethodSpace, check: Check) -> Iterator
     while True:
         verdict = check(pipeline)
         yield pipeline, verdict
-        limits = verdict.limits
-        is_over_memory = limits is not None and verdict.memory_mib > limits.memory_mib
+        is_over_memory = verdict.limits is not None and verdict.memory_excess > 1
         for name in _SAVES_MEMORY if is_over_memory else _SAVES_TIME:
             lower = _next_lower(part.params.get(name), pipeline.params.get(name))
             if lower is not None:

@@ -1,23 +1,40 @@
-"""Memory and time estimates of a trial before it is launched.
+"""Memory and time estimates of a trial before it is launched, and whether they fit its limits.
 
 The time of a trial is a sum of floating-point work (transformer blocks, forward and backward), memory traffic
-(optimizer and gradients, once per step) and fixed costs (start, loading). Its memory is a sum of weights,
-gradients, optimizer state, the copy of the best checkpoint, and activations. Both are estimates to rank and
-to filter with, right within a factor of about two; `calibrated` corrects the time by what this run's own
-trials took.
+(optimizer and gradients, once per step) and fixed costs (start, loading); its memory is counted by `space.memory`. Both
+are uncertain; `space.residuals` learns by how much.
 """
 
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from statistics import NormalDist
 
 from xautolm.records import ModelSpec
+from xautolm.space.memory import memory_parts
+from xautolm.space.residuals import Residual, log_ratios
+from xautolm.space.workload import TaskSize, Workload, active_params, row_lengths
 
-_MIB = 2**20
+__all__ = [
+    "DEFAULT_SPEED",
+    "NO_MARGIN",
+    "Estimate",
+    "Limits",
+    "Margin",
+    "Speed",
+    "TaskSize",
+    "Verdict",
+    "Workload",
+    "calibrated",
+    "check",
+    "estimate",
+    "format_mib",
+    "format_seconds",
+    "row_lengths",
+]
+
 #: Padded tokens per real token; an allowance for dynamic padding with length grouping.
 _PADDING = 1.1
 #: Work on one attention score besides the two products (mask, softmax, dropout, casts), in equivalents of a
@@ -36,13 +53,9 @@ _LOAD_BYTES_PER_S = 500e6
 #: Validations during training (issue 2) and the rows of each: a share of the rows trained on, within bounds.
 #: The worker spends 15 % of the training on them: 0.15 * 3 / 8, a forward pass being a third of a step.
 _N_VALIDATIONS, _VALIDATION_SHARE, _VALIDATION_ROWS = 8, 0.056, (64, 256)
-#: Rows that the worker predicts at once.
-_PREDICT_BATCH = 64
 #: Passes over the features that the solver of a logistic regression makes, each as costly as 4 operations per
 #: weight and ten times slower per operation than the large matrix products of an encoder.
 _SOLVER_PASSES, _SOLVER_SLOWDOWN = 200, 10
-#: Interpreter, allocator slack and library buffers of a child above the idle worker.
-_RUNTIME_MIB = 150.0
 #: Weight of the belief that the estimates are right, in trials (see `calibrated`).
 _PSEUDO_TRIALS = 2
 
@@ -61,15 +74,47 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Margin:
+    """How uncertain estimates are, and how sure a verdict has to be.
+
+    Attributes:
+        time_log_sd: standard deviation of log(seconds / estimate).
+        memory_log_sd: of log(peak / estimate).
+        time_quantile: probability with which a trial that is called fitting ends in time.
+        memory_quantile: probability with which it stays within its memory.
+    """
+
+    time_log_sd: float = 0.0
+    memory_log_sd: float = 0.0
+    time_quantile: float = 0.84
+    memory_quantile: float = 0.95
+
+    @property
+    def time_factor(self) -> float:
+        """Over the estimate: what the seconds stay below with that probability."""
+        return math.exp(NormalDist().inv_cdf(self.time_quantile) * self.time_log_sd)
+
+    @property
+    def memory_factor(self) -> float:
+        """Over the estimate: what the peak stays below with that probability."""
+        return math.exp(NormalDist().inv_cdf(self.memory_quantile) * self.memory_log_sd)
+
+
+#: Estimates are taken at their word.
+NO_MARGIN = Margin()
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """Whether a pipeline fits the limits of a trial, with the figures behind the answer.
 
     Attributes:
-        fits: whether both estimates stay within the limits.
+        fits: whether both estimates stay within the limits, margins included.
         reason: why not, as a phrase for users; empty when it fits.
         time_s: estimated seconds of the whole trial.
         memory_mib: estimated peak memory in MiB above the idle worker.
         limits: the limits that the estimates were compared with, when known.
+        margin: how uncertain the estimates are.
     """
 
     fits: bool
@@ -77,49 +122,19 @@ class Verdict:
     time_s: float
     memory_mib: float
     limits: Limits | None = None
+    margin: Margin = NO_MARGIN
 
+    @property
+    def memory_excess(self) -> float:
+        """What the peak may come to over its limit; infinite when the limit is not known."""
+        limit = self.limits.memory_mib if self.limits else 0.0
+        return self.memory_mib * self.margin.memory_factor / limit if limit > 0 else math.inf
 
-@dataclass(frozen=True, slots=True)
-class TaskSize:
-    """The size of a task as far as cost depends on it.
-
-    Attributes:
-        n_train: training rows.
-        n_validation: validation rows.
-        n_classes: classes.
-        token_quantiles: 101 quantiles (0 %, 1 %, ..., 100 %) of the tokens per row, without truncation.
-    """
-
-    n_train: int
-    n_validation: int
-    n_classes: int
-    token_quantiles: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Workload:
-    """What a method does with a model under given hyperparameters; filled by `methods/`.
-
-    Attributes:
-        n_trainable: parameters that receive gradients.
-        backward_layers: transformer layers that the gradient passes through (0 = frozen encoder).
-        trains_embeddings: whether the embedding tables receive gradients (they are then part of
-            `n_trainable`).
-        epochs: passes over the used rows (0 for a head on cached features).
-        batch_size: rows per optimizer step.
-        max_length: tokens after which a row is truncated.
-        train_fraction: share of the training rows that is used.
-        n_lora: adapter parameters, included in `n_trainable`; 0 without adapters.
-    """
-
-    n_trainable: int
-    backward_layers: int
-    trains_embeddings: bool
-    epochs: float
-    batch_size: int
-    max_length: int
-    train_fraction: float
-    n_lora: int = 0
+    @property
+    def time_excess(self) -> float:
+        """What the seconds may come to over their limit; infinite when the limit is not known."""
+        limit = self.limits.time_s if self.limits else 0.0
+        return self.time_s * self.margin.time_factor / limit if limit > 0 else math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +161,12 @@ class Estimate:
     Attributes:
         time_s: seconds from launch to result.
         memory_mib: peak memory in MiB above the idle worker.
+        dominant: what its memory is mostly, `passing` (activations, gradients) or `state`.
     """
 
     time_s: float
     memory_mib: float
+    dominant: str = "state"
 
 
 #: One thread of a laptop-class core: gives the 50 rows/s of full fine-tuning that design.md (decision 8)
@@ -157,9 +174,7 @@ class Estimate:
 DEFAULT_SPEED = Speed(flops_per_s=50e9, startup_s=1.5, source="default")
 
 
-def estimate(
-    workload: Workload, model: ModelSpec, size: TaskSize, speed: Speed, *, bytes_per_value: int = 4
-) -> Estimate:
+def estimate(workload: Workload, model: ModelSpec, size: TaskSize, speed: Speed) -> Estimate:
     """Estimate time and peak memory of one trial.
 
     Args:
@@ -167,9 +182,6 @@ def estimate(
         model: the pretrained model.
         size: rows, classes and lengths of the task.
         speed: of one trial on this machine.
-        bytes_per_value: bytes of an activation. 4 also holds under bf16 autocast, which keeps the residual
-            stream in fp32 and copies of both (measured: 70 + 13 * heads * length / hidden bytes per token,
-            hidden unit and layer).
 
     >>> model = ModelSpec(
     ...     "m", "", "", "bert", 6, False, 22_713_216, 11_917_824, 384, 12, 1536, 30522, 512, ("mean",)
@@ -180,14 +192,30 @@ def estimate(
     >>> round(took.time_s), round(took.memory_mib)
     (96, 639)
     """
-    return Estimate(
-        time_s=_time_s(workload, model, size, speed),
-        memory_mib=_memory_mib(workload, model, size, bytes_per_value),
-    )
+    parts = memory_parts(workload, model, size)
+    return Estimate(_time_s(workload, model, size, speed), parts.mib, parts.dominant)
 
 
-def check(workload: Workload, model: ModelSpec, size: TaskSize, speed: Speed, limits: Limits) -> Verdict:
+def check(
+    workload: Workload,
+    model: ModelSpec,
+    size: TaskSize,
+    speed: Speed,
+    limits: Limits,
+    *,
+    margin: Margin = NO_MARGIN,
+    memory_scale: float = 1.0,
+) -> Verdict:
     """Compare the estimates of a trial with its limits.
+
+    Args:
+        workload: what the method does.
+        model: the pretrained model.
+        size: of the task.
+        speed: of one trial on this machine.
+        limits: of the trial.
+        margin: how uncertain the estimates are.
+        memory_scale: factor on the memory, learned from finished trials.
 
     >>> model = ModelSpec(
     ...     "m", "", "", "bert", 6, False, 22_713_216, 11_917_824, 384, 12, 1536, 30522, 512, ("mean",)
@@ -195,27 +223,40 @@ def check(workload: Workload, model: ModelSpec, size: TaskSize, speed: Speed, li
     >>> size = TaskSize(4000, 500, 2, tuple([12] * 101))
     >>> full = Workload(22_713_216, 6, True, epochs=1, batch_size=16, max_length=64, train_fraction=1.0)
     >>> check(full, model, size, DEFAULT_SPEED, Limits(time_s=600, memory_mib=512)).reason
-    'needs about 639 MiB of memory, the limit is 512 MiB'
+    'needs about 648 MiB of memory, the limit is 512 MiB'
+    >>> close = Limits(time_s=600, memory_mib=700)
+    >>> check(full, model, size, DEFAULT_SPEED, close, margin=Margin(memory_log_sd=0.12)).reason
+    'needs about 648 MiB of memory, in 5 % of such trials more than 789 MiB, the limit is 700 MiB'
     >>> check(full, model, size, DEFAULT_SPEED, Limits(time_s=45, memory_mib=4096)).reason
     'needs about 1.6 min, the limit is 45 s'
     """
     needed = estimate(workload, model, size, speed)
+    verdict = Verdict(False, "", needed.time_s, needed.memory_mib * memory_scale, limits, margin)
     reasons = []
-    if needed.memory_mib > limits.memory_mib:
-        need, limit = format_mib(needed.memory_mib), format_mib(limits.memory_mib)
-        reasons.append(f"needs about {need} of memory, the limit is {limit}")
-    if needed.time_s > limits.time_s:
-        need, limit = format_seconds(needed.time_s), format_seconds(limits.time_s)
-        reasons.append(f"needs about {need}, the limit is {limit}")
-    return Verdict(not reasons, "; ".join(reasons), needed.time_s, needed.memory_mib, limits)
+    if verdict.memory_excess > 1:
+        upper = _upper(
+            margin.memory_factor, margin.memory_quantile, format_mib(verdict.memory_excess * limits.memory_mib)
+        )
+        figure, limit = format_mib(verdict.memory_mib), format_mib(limits.memory_mib)
+        reasons.append(f"needs about {figure} of memory{upper}, the limit is {limit}")
+    if verdict.time_excess > 1:
+        most = format_seconds(verdict.time_excess * limits.time_s)
+        upper = _upper(margin.time_factor, margin.time_quantile, most)
+        figure, limit = format_seconds(verdict.time_s), format_seconds(limits.time_s)
+        reasons.append(f"needs about {figure}{upper}, the limit is {limit}")
+    return replace(verdict, fits=not reasons, reason="; ".join(reasons))
+
+
+def _upper(factor: float, quantile: float, figure: str) -> str:
+    """The margin of a reason, where there is one."""
+    return f", in {100 * (1 - quantile):.0f} % of such trials more than {figure}" if factor > 1 else ""
 
 
 def calibrated(speed: Speed, pairs: Sequence[tuple[float, float]]) -> Speed:
     """Correct a speed by finished trials.
 
     The median ratio of actual to estimated time is shrunk toward 1, in the logarithm, as if two trials had
-    confirmed the
-    estimate: exp(n * log(median) / (n + 2)).
+    confirmed the estimate: exp(n * log(median) / (n + 2)).
 
     Args:
         speed: the speed that the estimates were made with.
@@ -227,11 +268,8 @@ def calibrated(speed: Speed, pairs: Sequence[tuple[float, float]]) -> Speed:
     >>> calibrated(DEFAULT_SPEED, []) == DEFAULT_SPEED
     True
     """
-    logs = [math.log(a / e) for a, e in pairs if 0 < a < math.inf and 0 < e < math.inf]
-    if not logs:
-        return speed
-    shrunk = len(logs) * statistics.median(logs) / (len(logs) + _PSEUDO_TRIALS)
-    return replace(speed, scale=speed.scale * math.exp(shrunk))
+    belief = Residual(0.0, 0.0, _PSEUDO_TRIALS).after(log_ratios(pairs))
+    return replace(speed, scale=speed.scale * belief.factor)
 
 
 def format_mib(mib: float) -> str:
@@ -298,46 +336,8 @@ def _forward_flops(workload: Workload, model: ModelSpec, size: TaskSize, score_f
     mean, mean_square, _ = row_lengths(size.token_quantiles, min(workload.max_length, model.context))
     tokens, token_pairs = _PADDING * mean, _PADDING**2 * mean_square
     per_pair = 4.0 * model.hidden + score_flops * model.n_heads
-    return 2.0 * _active_params(model) * tokens + model.n_layers * per_pair * token_pairs
-
-
-def _memory_mib(workload: Workload, model: ModelSpec, size: TaskSize, bytes_per_value: int) -> float:
-    """Weights (with autocast's 16-bit copies), training state, activations, logits, features."""
-    weights = 4 * model.n_params + 2 * _active_params(model)
-    # gradient 4, Adam's moments 8, copy of the best checkpoint 4
-    trained = 16 * workload.n_trainable
-    longest = row_lengths(size.token_quantiles, min(workload.max_length, model.context))[2]
-    # Korthikanti et al. (2022), equation 2: s*b*h*(34 + 5*a*s/h) bytes per layer with 16-bit activations.
-    # Without a backward pass a layer is freed when the next is done, so one layer is alive at a time.
-    unit = bytes_per_value / 2 * longest * model.hidden
-    n_alive = min(workload.backward_layers, model.n_layers) + 1
-    scores = 5 * model.n_heads * longest / model.hidden
-    train = n_alive * workload.batch_size * unit * (34 + scores) if workload.epochs > 0 else 0.0
-    # Without dropout the attention kernel keeps no scores (measured: 43-58 bytes per token and hidden unit).
-    predict = _PREDICT_BATCH * unit * 34
-    activations = max(train, predict)
-    logits = 3 * 4 * size.n_classes * max(workload.batch_size, _PREDICT_BATCH)
-    features = 8 * model.hidden * _n_rows(workload, size) if workload.epochs == 0 else 0
-    return _RUNTIME_MIB + (weights + trained + activations + logits + features) / _MIB
+    return 2.0 * active_params(model) * tokens + model.n_layers * per_pair * token_pairs
 
 
 def _n_rows(workload: Workload, size: TaskSize) -> int:
     return math.ceil(size.n_train * workload.train_fraction)
-
-
-@lru_cache(maxsize=4096)
-def row_lengths(token_quantiles: tuple[int, ...], longest: int) -> tuple[float, float, int]:
-    """Mean, mean square and maximum of the tokens per row after truncation to `longest`.
-
-    >>> row_lengths((4, 8, 300), 128)
-    (46.666666666666664, 5488.0, 128)
-    """
-    lengths = [max(1, min(n, longest)) for n in token_quantiles]
-    return sum(lengths) / len(lengths), sum(n * n for n in lengths) / len(lengths), max(lengths)
-
-
-def _active_params(model: ModelSpec) -> int:
-    """Parameters that every token is multiplied with; ALBERT uses one layer's weights `n_layers` times."""
-    if model.model_type == "albert":
-        return model.n_layers * (4 * model.hidden**2 + 2 * model.hidden * model.intermediate)
-    return model.n_params - model.n_params_embedding
