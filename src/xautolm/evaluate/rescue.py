@@ -4,8 +4,9 @@ The effective batch stays what was asked for: a batch of 32 rows becomes two mic
 added up, and so on down to single rows; the last way keeps no activations but those between layers and computes the
 others again in the backward pass (gradient checkpointing, Chen et al. 2016). The optimizer sees the same steps.
 
-Every try is a new process. In the same one it does not work on a CPU: after one allocation that failed, oneDNN
-answers "could not create a primitive" to every later product, however small.
+Every try is a new process: the same way for an exception and for a process that was killed at its limit, from clean
+memory, 0.2 s from the fork server. Going on in the same process is not dependable on a CPU: where memory is short,
+oneDNN answers "could not create a primitive", which does not tell what it lacks (`benchmarks/soft_limit.py`).
 
 A pipeline that was rescued carries `micro_batch_size` and `gradient_checkpointing` among its settings, beside
 `batch_size`, so that it runs in the same way when it is run again. No torch here.
