@@ -190,7 +190,7 @@ def estimate(workload: Workload, model: ModelSpec, size: TaskSize, speed: Speed)
     >>> full = Workload(22_713_216, 6, True, epochs=1, batch_size=16, max_length=64, train_fraction=1.0)
     >>> took = estimate(full, model, size, DEFAULT_SPEED)
     >>> round(took.time_s), round(took.memory_mib)
-    (96, 639)
+    (96, 625)
     """
     parts = memory_parts(workload, model, size)
     return Estimate(_time_s(workload, model, size, speed), parts.mib, parts.dominant)
@@ -223,10 +223,10 @@ def check(
     >>> size = TaskSize(4000, 500, 2, tuple([12] * 101))
     >>> full = Workload(22_713_216, 6, True, epochs=1, batch_size=16, max_length=64, train_fraction=1.0)
     >>> check(full, model, size, DEFAULT_SPEED, Limits(time_s=600, memory_mib=512)).reason
-    'needs about 648 MiB of memory, the limit is 512 MiB'
+    'needs about 625 MiB of memory, the limit is 512 MiB'
     >>> close = Limits(time_s=600, memory_mib=700)
     >>> check(full, model, size, DEFAULT_SPEED, close, margin=Margin(memory_log_sd=0.12)).reason
-    'needs about 648 MiB of memory, in 5 % of such trials more than 789 MiB, the limit is 700 MiB'
+    'needs about 625 MiB of memory, in 5 % of such trials more than 762 MiB, the limit is 700 MiB'
     >>> check(full, model, size, DEFAULT_SPEED, Limits(time_s=45, memory_mib=4096)).reason
     'needs about 1.6 min, the limit is 45 s'
     """
