@@ -7,6 +7,7 @@ import threading
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,16 @@ from xautolm.prior.similarity import DistanceOptions
 from xautolm.records import Neighbour, ParamValue, Profile
 from xautolm.search.candidates import draw
 from xautolm.search.samplers import distributions
+from xautolm.search.stopping import gains_of
 from xautolm.search.studies import Naming, Parameter, Parameters, finished, tree_of_trials
+from xautolm.search.study_stopping import StudyStopper
 from xautolm.search.suggestion import Finished, Suggester
 from xautolm.space.params import Domain, Space
 
 #: Experiences that are read at most, and best past points that a study starts with.
 MAX_EXPERIENCES, N_STARTS = 5_000, 3
+#: Curves of past trials that stopping is calibrated on.
+MAX_CURVES = 400
 _ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 _FIXED = "fixed_params"  # Optuna's name for the values of an enqueued trial
 
@@ -96,7 +101,10 @@ class ExperienceSampler(BaseSampler):
         _check(store, task, space, seed, rename)
         self._seed = secrets.randbits(32) if seed is None else seed
         self._naming = Naming(space if isinstance(space, Space) else None, dict(rename or {}))
-        self._past = PastTrials(() if store is None else _read(store, task))
+        past = [] if store is None else _read(store, task)
+        self._past = PastTrials(past)
+        gains = (gains_of(item.experience.result) for item in past)
+        self._gains = tuple(islice((found for found in gains if found is not None), MAX_CURVES))
         self._parameters = Parameters(_given(space))
         self._beliefs: dict[tuple[str, Domain], Belief | None] = {}
         self._ended: dict[int, Finished] = {}
@@ -128,6 +136,18 @@ class ExperienceSampler(BaseSampler):
                 unmatched=tuple(name for name in names if name not in matched),
                 unused=tuple(sorted(self._past.names - asked)),
             )
+
+    def stopper(self, study: optuna.Study, objectives: Sequence[str] = ("score",)) -> StudyStopper:
+        """A rule that stops trials of a study which can no longer enter its front, calibrated on the store's curves.
+
+        Args:
+            study: the study.
+            objectives: names of its objectives, see `StudyStopper`.
+
+        Raises:
+            UsageError: the names do not fit the study.
+        """
+        return StudyStopper(study, objectives, self._gains)
 
     def reseed_rng(self) -> None:
         """Nothing to do: each proposal has a source of randomness of its own."""
