@@ -29,7 +29,7 @@ from xautolm.search.nspe import SEARCH_DEFECTS, Nspe, NspeOptions
 from xautolm.search.plan import FitCheck
 from xautolm.search.ranking import Ranking
 from xautolm.search.samplers import Proposing
-from xautolm.search.stopping import FrontStopper, gains_of
+from xautolm.search.stopping import FrontStopper, past_gains
 from xautolm.space.params import Space
 
 
@@ -150,7 +150,7 @@ def ours_misled_knn(task: RecordedTask, others: Sequence[Experience], seed: int)
 
 def _ranking(task: RecordedTask, prior: Prior, others: Sequence[Experience], seed: int) -> Searcher:
     ranking = Ranking(task.plan, prior, task.profile, OBJECTIVES, seed=seed)
-    past = [gains for e in others if (gains := gains_of(e.result)) is not None]
+    past = past_gains(e.result for e in others)
     return Searcher(Direct(ranking), FrontStopper(OBJECTIVES, (), past))
 
 

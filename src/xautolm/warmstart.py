@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import islice
 
 from xautolm.config import Settings
 from xautolm.experience.store import ExperienceStore
@@ -18,9 +17,9 @@ from xautolm.prior.physics import Physicist
 from xautolm.prior.reference import ReferenceOptions, build_reference_prior, cold_prior
 from xautolm.prior.residuals import learn_residuals
 from xautolm.prior.similarity import DistanceOptions
-from xautolm.records import Experience, Gains, Objective, Prior, Profile, Task
+from xautolm.records import Objective, Prior, Profile, Task
 from xautolm.search.plan import Plan
-from xautolm.search.stopping import gains_of
+from xautolm.search.stopping import past_gains
 from xautolm.space.params import Space
 from xautolm.space.residuals import Residual
 
@@ -28,8 +27,6 @@ from xautolm.space.residuals import Residual
 _LEARNED_LIMIT = 5_000
 #: Experiences that estimates are compared with at most.
 _COMPARED_LIMIT = 500
-#: Curves of past trials that early stopping is calibrated on.
-_MAX_CURVES = 400
 
 
 def make_prior(settings: Settings, space: Space, store: ExperienceStore | None, task: Task, profile: Profile) -> Prior:
@@ -40,7 +37,7 @@ def make_prior(settings: Settings, space: Space, store: ExperienceStore | None, 
     prior = build_knn_prior(space, rated, profile) if settings.prior == "knn" else build_reference_prior(space, rated)
     if settings.prior == "learned" and rated:
         prior = with_predictors(prior, space, rated, settings.parsed_objectives)
-    return replace(prior, gains=past_gains([item.experience for item in rated]))
+    return replace(prior, gains=past_gains(item.experience.result for item in rated))
 
 
 def learned_residuals(
@@ -90,9 +87,3 @@ def with_predictors(prior: Prior, space: Space, rated: Sequence[Rated], objectiv
     if n_experiences == 0:
         return prior
     return replace(prior, kind="learned", n_experiences=n_experiences, weight=1.0, learned=predictors.to_dict())
-
-
-def past_gains(experiences: Sequence[Experience]) -> tuple[Gains, ...]:
-    """How scores of past trials grew, of the first `_MAX_CURVES` experiences that tell."""
-    found = (gains_of(experience.result) for experience in experiences)
-    return tuple(islice((gains for gains in found if gains is not None), _MAX_CURVES))

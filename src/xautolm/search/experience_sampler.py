@@ -7,7 +7,6 @@ import threading
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from xautolm.prior.similarity import DistanceOptions
 from xautolm.records import Neighbour, ParamValue, Profile
 from xautolm.search.candidates import draw
 from xautolm.search.samplers import distributions
-from xautolm.search.stopping import gains_of
+from xautolm.search.stopping import past_gains
 from xautolm.search.studies import Naming, Parameter, Parameters, finished, tree_of_trials
 from xautolm.search.study_stopping import StudyStopper
 from xautolm.search.suggestion import Finished, Suggester
@@ -35,8 +34,6 @@ from xautolm.space.params import Domain, Space
 
 #: Experiences that are read at most, and best past points that a study starts with.
 MAX_EXPERIENCES, N_STARTS = 5_000, 3
-#: Curves of past trials that stopping is calibrated on.
-MAX_CURVES = 400
 _ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 _FIXED = "fixed_params"  # Optuna's name for the values of an enqueued trial
 
@@ -103,8 +100,7 @@ class ExperienceSampler(BaseSampler):
         self._naming = Naming(space if isinstance(space, Space) else None, dict(rename or {}))
         past = [] if store is None else _read(store, task)
         self._past = PastTrials(past)
-        gains = (gains_of(item.experience.result) for item in past)
-        self._gains = tuple(islice((found for found in gains if found is not None), MAX_CURVES))
+        self._gains = past_gains(item.experience.result for item in past)
         self._parameters = Parameters(_given(space))
         self._beliefs: dict[tuple[str, Domain], Belief | None] = {}
         self._ended: dict[int, Finished] = {}

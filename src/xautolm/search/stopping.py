@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,8 @@ N_BINS = 8
 ALPHA = 0.02
 #: Curves without which nothing is known: the bound is then the largest possible score.
 MIN_CURVES = 20
+#: Curves of past trials that are read for it at most.
+MAX_CURVES = 400
 #: The metric that curves are made of.
 CURVE_METRIC = "f1"
 
@@ -82,6 +85,12 @@ def gains_of(result: TrialResult) -> Gains | None:
         if index is not None:
             found[index] = round(min(max(final - best, 0.0) / (1.0 - best), 1.0), 4) if best < 1.0 else 0.0
     return tuple(found)
+
+
+def past_gains(results: Iterable[TrialResult]) -> tuple[Gains, ...]:
+    """How scores of past trials grew, of the first `MAX_CURVES` results that tell."""
+    found = (gains_of(result) for result in results)
+    return tuple(islice((gains for gains in found if gains is not None), MAX_CURVES))
 
 
 def calibrate(finished: Iterable[Gains]) -> Optimism:
