@@ -59,7 +59,8 @@ def worker_environment() -> dict[str, str]:
 
     Arrow's allocator would start a thread as soon as it is imported, which makes the server unfit to fork. PyTorch and
     oneDNN keep a compiled kernel for each shape of a product, 1,024 of each kind; batches of every width then cost
-    several hundred MiB (1.5 GiB instead of 0.9 for LoRA after 78 batches of 52 widths) and no time is won.
+    several hundred MiB (1.5 GiB instead of 0.9 for LoRA after 78 batches of 52 widths). Keeping fewer costs up to
+    6 % of the processor time (docs/log.md).
 
     The memory of large tensors stays with the process instead of going back to the system after every step: else a
     fifth of the processor time of a small full fine-tune goes into page faults (docs/log.md); what the user sets wins.
