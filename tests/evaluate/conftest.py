@@ -1,7 +1,9 @@
 """A job as the backend would write it, for a tiny model and a small separable task."""
 
 import json
+import os
 import random
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -22,6 +24,14 @@ OWN = {
     "lora": GRADIENT | {"lora_r": 4, "lora_alpha_ratio": 2, "lora_dropout": 0.0},
     "head": {"c": 10.0},
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def jobs_importable():
+    """Workers find the jobs that stand in this folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *sys.path]))
+        yield
 
 
 def sentence(index: int) -> str:

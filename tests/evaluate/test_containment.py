@@ -30,13 +30,6 @@ pytestmark = [
 TOLERANCE_MIB = 4.0
 
 
-@pytest.fixture(scope="module", autouse=True)
-def hostile_jobs_importable():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join([str(HERE), *sys.path]))
-        yield
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     server = WorkerServer(tmp_path_factory.mktemp("server") / "server.log")
