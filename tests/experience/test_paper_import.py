@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from published_folder import SHARED, files_of, shared_features, shared_rows, write_published
+from published_folder import FEATURES, SHARED, files_of, make_row, shared_features, shared_rows, write_published
 
 from xautolm.errors import DataError
 from xautolm.experience.importers.evaluation import (
@@ -32,37 +32,6 @@ OOM = (
     "CUDA out of memory. Tried to allocate 200.00 MiB. GPU 0 has a total capacity of 23.64 GiB of which 132.44 MiB is "
     "free. Process 2508565 has 23.51 GiB memory in use."
 )
-FEATURES = {
-    "liar": {
-        "dataset_features": [11524.0, 6.0, 2.5, 0.08, 0.2, 0.4, 106.9, 58.4, 0.55, 0.22],
-        "system_features": [[8.0, 16.0, 5.0, 125.705, 0.0], [8.0, 16.0, 5.0, 125.706, 0.0]],
-    },
-    "squad": {
-        "meta": [87599.0, 841.9, 320.2, 0.0136, 20.1, 21.6, 0.2, 0.027, 0.0075, 0.33, 0.05],
-        "system_features": [128.0, 256.0, 2.25, 1007.65, 0.0],
-    },
-}
-
-
-def make_row(**changes):
-    row = {
-        "alias": "liar",
-        "file": "2024-11-02/11_20_22-fc053fb5",
-        "method": "PartialFineTuneLLMEmbeddingClassifier",
-        "model": "WORD_EMB_Bert_Base_Cased",
-        "params": {
-            "epochs": 3,
-            "dropout_rate": 0.2,
-            "num_trainable_layers": 2,
-            "weight_decay": 0,
-            "num_workers": "3/4",
-        },
-        "f1": 0.25,
-        "evaluation_time": 120.5,
-        "accuracy": 0.3,
-        "error": None,
-    }
-    return row | changes
 
 
 def make_failure(error: str | None = OOM, **changes):
@@ -504,48 +473,3 @@ def test_a_source_that_is_no_published_folder_is_one_error(what, tmp_path) -> No
 
     with pytest.raises(DataError, match="Expected"):
         read(str(source))
-
-
-def write_flat(folder: Path, lines: list[str], features=None) -> str:
-    (folder / "liar.jsonl").write_text("\n".join(lines) + "\n")
-    (folder / "features.json").write_text(json.dumps({"datasets": FEATURES} if features is None else features))
-    return str(folder)
-
-
-def test_a_flat_folder_is_read_with_its_features(tmp_path) -> None:
-    cold, warm = make_row(), make_row(alias="liar_warmstart (f-pos)", file="2024-12-02/11_20_22-a")
-
-    first, second = read(write_flat(tmp_path, [json.dumps(cold), "", json.dumps(warm)])).experiences
-
-    assert (first.profile.system["ram_gib"], second.profile.system["ram_gib"]) == (125.705, 125.706)
-
-
-@pytest.mark.parametrize(
-    ("line", "reason"),
-    [
-        ("{", "damaged"),
-        (json.dumps(make_row(alias="unseen")), "features"),
-        (json.dumps(make_row(file="2024-11-02")), "`file`"),
-        (json.dumps(make_row(file="2024-13-02/11_20_22-a")), "date and a time"),
-        (json.dumps(make_row(file="1999-11-02/11_20_22-a")), "from 2020"),
-        (json.dumps(make_row(file="2024-11-03/11_20_22-a", params=[])), "`params`"),
-        (json.dumps(make_row()), "stands here again"),
-        (json.dumps(make_row(file="2024-11-03/11_20_22-a", extra="text")), "`extra` must be a number"),
-        (json.dumps(make_row(model="x" * 2**21)), "larger"),
-    ],
-)
-def test_a_bad_line_of_a_flat_file_is_reported_and_the_others_go_in(line, reason, tmp_path) -> None:
-    imported = read_published_rows(write_flat(tmp_path, [json.dumps(make_row()), line]))
-
-    assert len(imported.experiences) == 1
-    assert imported.rejected[0].where == "liar.jsonl:2"
-    assert reason in imported.rejected[0].reason
-
-
-@pytest.mark.parametrize("features", ["[]", "{}", "{"])
-def test_a_flat_folder_without_features_is_one_error(features, tmp_path) -> None:
-    write_flat(tmp_path, [json.dumps(make_row())])
-    (tmp_path / "features.json").write_text(features)
-
-    with pytest.raises(DataError, match="Expected"):
-        read_published_rows(str(tmp_path))
