@@ -32,7 +32,7 @@ from xautolm.metafeatures.machine import machine_facts
 from xautolm.preparation import library_versions
 from xautolm.prior.similarity import distances
 from xautolm.records import Split, Task
-from xautolm.warmstart import make_prior
+from xautolm.warmstart import make_prior, past_trials
 
 KIND = "text-classification"
 
@@ -247,7 +247,8 @@ def _build_prior(url: str, kind: str) -> dict[str, float]:
         current = store.groups(KIND)[0]
     settings = make_settings({"data": "made-up.csv", "prior": kind, "exclude_dataset": [current.dataset_id]})
     with _timed() as spent, ExperienceStore(url) as store:
-        warm = make_prior(settings, space, store, _task_of(current), current.profile)
+        rated = past_trials(settings, store, _task_of(current), current.profile)
+        warm = make_prior(settings, space, rated, current.profile)
     return {"n": warm.n_experiences, **asdict(spent), "peak_mib": peak_mib()}
 
 

@@ -91,7 +91,8 @@ def test_it_says_what_fit_would_believe(kind: str, settings: Settings, fill: Cal
     subject = preparation.describe(settings, Silent())
     space = preparation.whole_space(settings, subject)
     with ExperienceStore(preparation.default_store_url(preparation.os.environ)) as store:
-        prior = warmstart.make_prior(settings, space, store, subject.task, explanation.profile)
+        rated = warmstart.past_trials(settings, store, subject.task, explanation.profile)
+        prior = warmstart.make_prior(settings, space, rated, explanation.profile)
     assert prior.kind == explanation.prior_kind == kind
     assert len(explanation.counted) == sum(n.n_positive + n.n_negative for n in prior.neighbours)
     assert prior.model is not None

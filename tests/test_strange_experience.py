@@ -31,7 +31,7 @@ from xautolm.report.prior_facts import from_run
 from xautolm.search.budget import Clock
 from xautolm.search.loop import Events, search
 from xautolm.search.samplers import make_search
-from xautolm.warmstart import make_prior
+from xautolm.warmstart import make_prior, past_trials
 
 HERE = made_up_task(0)
 PAST = past_of(0)[:40]
@@ -118,7 +118,8 @@ COUNTED = {
 
 def believe(kind: str, store: Sequence[Experience]) -> Prior:
     settings = make_settings({"data": "d.csv", "prior": kind})
-    return make_prior(settings, HERE.plan.space, Memory(store), TASK, HERE.profile)  # type: ignore[arg-type]
+    rated = past_trials(settings, Memory(store), TASK, HERE.profile)  # type: ignore[arg-type]
+    return make_prior(settings, HERE.plan.space, rated, HERE.profile)
 
 
 def run(kind: str, prior: Prior, n_trials: int) -> list[TrialResult]:

@@ -120,8 +120,9 @@ def _prepare(
         limit_s=embed_limit_s(settings.parsed_budget),
     )
     plan = preparation.make_plan(settings, subject, limits, stopwatch.trial_speed(models[0]))
-    plan = replace(plan, residuals=warmstart.learned_residuals(settings, plan, store, task, profile))
-    prior = warmstart.make_prior(settings, plan.space, store, task, profile)
+    rated = warmstart.past_trials(settings, store, task, profile)
+    plan = replace(plan, residuals=warmstart.learned_residuals(plan, rated, profile))
+    prior = warmstart.make_prior(settings, plan.space, rated, profile)
     prepared = Prepared(settings, task, profile, plan, prior, folder.read_json("run.json")["run_id"])
     preparation.write_preparation(folder, prepared, subject.summary)
     return prepared

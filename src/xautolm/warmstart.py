@@ -29,39 +29,13 @@ _LEARNED_LIMIT = 5_000
 _COMPARED_LIMIT = 500
 
 
-def make_prior(settings: Settings, space: Space, store: ExperienceStore | None, task: Task, profile: Profile) -> Prior:
-    """The warm prior from the store, or a cold one; this data's own earlier runs count as distance 0."""
+def past_trials(settings: Settings, store: ExperienceStore | None, task: Task, profile: Profile) -> list[Rated]:
+    """The experiences that a run starts from, nearest tasks first; none for a cold run.
+
+    This data's own earlier runs count as distance 0.
+    """
     if settings.prior == "none" or store is None:
-        return cold_prior()
-    rated = past_trials(settings, store, task, profile)
-    prior = build_knn_prior(space, rated, profile) if settings.prior == "knn" else build_reference_prior(space, rated)
-    if settings.prior == "learned" and rated:
-        prior = with_predictors(prior, space, rated, settings.parsed_objectives)
-    return replace(prior, gains=past_gains(item.experience.result for item in rated))
-
-
-def learned_residuals(
-    settings: Settings, plan: Plan, store: ExperienceStore | None, task: Task, profile: Profile
-) -> dict[str, Residual]:
-    """How far estimates were off in earlier runs; nothing for a cold run."""
-    if settings.prior == "none" or store is None:
-        return {}
-    rated = nearest(
-        store,
-        task.kind,
-        profile,
-        task.fingerprint,
-        task.sketch,
-        options=DistanceOptions(),
-        exclude_datasets=settings.exclude_dataset,
-        limit=_COMPARED_LIMIT,
-    )
-    book = ModelBook(plan.space.models.values())
-    return learn_residuals([item.experience for item in rated], book, profile, plan.speed)
-
-
-def past_trials(settings: Settings, store: ExperienceStore, task: Task, profile: Profile) -> list[Rated]:
-    """The experiences that a prior is made of, nearest tasks first."""
+        return []
     return nearest(
         store,
         task.kind,
@@ -72,6 +46,22 @@ def past_trials(settings: Settings, store: ExperienceStore, task: Task, profile:
         exclude_datasets=settings.exclude_dataset,
         limit=_LEARNED_LIMIT if settings.prior == "learned" else LIMIT,
     )
+
+
+def make_prior(settings: Settings, space: Space, rated: Sequence[Rated], profile: Profile) -> Prior:
+    """The warm prior that past trials make, or a cold one."""
+    if not rated:
+        return cold_prior()
+    prior = build_knn_prior(space, rated, profile) if settings.prior == "knn" else build_reference_prior(space, rated)
+    if settings.prior == "learned":
+        prior = with_predictors(prior, space, rated, settings.parsed_objectives)
+    return replace(prior, gains=past_gains(item.experience.result for item in rated))
+
+
+def learned_residuals(plan: Plan, rated: Sequence[Rated], profile: Profile) -> dict[str, Residual]:
+    """How far estimates were off in the nearest past trials."""
+    book = ModelBook(plan.space.models.values())
+    return learn_residuals([item.experience for item in rated[:_COMPARED_LIMIT]], book, profile, plan.speed)
 
 
 def distance_of(settings: Settings) -> DistanceOptions:
