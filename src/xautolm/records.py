@@ -19,6 +19,10 @@ from xautolm.cost import Cost as Cost  # noqa: PLC0414  # one of the nouns, for 
 
 Label = bool | int | str
 ParamValue = bool | int | float | str
+#: What a row asks for where it is neither one label nor a text.
+Target = tuple[int, ...] | float
+#: Which stacks a pretrained model has.
+Family = Literal["encoder", "decoder", "encoder-decoder"]
 Status = Literal["ok", "oom", "timeout", "diverged", "crashed", "unavailable", "invalid", "stopped", "interrupted"]
 Direction = Literal["maximize", "minimize"]
 
@@ -107,14 +111,19 @@ class Split:
     Attributes:
         texts: first (or only) text of each row; the question in question answering.
         pairs: second text of each row, None for single-text tasks; the context in question answering.
-        labels: index of each row's label in `Task.labels`; empty where rows have answers.
-        answers: accepted answers of each row, the main one first; None for tasks with labels.
+        labels: index of each row's label in `Task.labels` where rows have one label each; else empty.
+        answers: accepted answers of each row, the main one first, where rows have texts to be found or written.
+        targets: what else a row asks for: indices of all its labels, ascending (multi-label), of the tag of each of
+            its words (token classification), or a number (regression).
+        words: words of each row in token classification; `texts` then holds them joined by spaces.
     """
 
     texts: tuple[str, ...]
     pairs: tuple[str, ...] | None
     labels: tuple[int, ...]
     answers: tuple[tuple[Answer, ...], ...] | None = None
+    targets: tuple[Target, ...] | None = None
+    words: tuple[tuple[str, ...], ...] | None = None
 
     @property
     def n_rows(self) -> int:
@@ -127,9 +136,9 @@ class Task:
 
     Attributes:
         dataset_id: file stem or hub id, the name under which experiences are kept.
-        kind: task kind, `text-classification` or `question-answering`.
+        kind: task kind, one of `tasks.KINDS`.
         labels: label set taken from train, in the user's own type, sorted; label indices refer to it. Empty where rows
-            have answers.
+            have answers or numbers.
         test: the sealed split; None for tiny data sets.
         columns: role (`text`, `text_pair`, `target`; `question`, `context`, `answers`) -> column name.
         sources: split role (`train`, `validation`, `test`) -> the file the user gave.
@@ -195,6 +204,7 @@ class ModelSpec:
         vocabulary: size of the token vocabulary.
         context: largest number of tokens in one input.
         poolings: ways a classification head may read this model, best first (`mean`, `first`, `native`).
+        family: which stacks it has.
     """
 
     name: str
@@ -211,6 +221,7 @@ class ModelSpec:
     vocabulary: int
     context: int
     poolings: tuple[str, ...]
+    family: Family = "encoder"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,10 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from importlib import resources
 from types import MappingProxyType
-from typing import Any, Literal, cast
+from typing import Any, cast
 
+from xautolm.records import Family
 from xautolm.space.config_keys import CUTTABLE, count_positions, find_figure
-
-Family = Literal["encoder", "decoder", "encoder-decoder"]
 
 _CUT = re.compile(r"^(.+)@([0-9]+)$")
 #: Figures that a row's `config` states under its family's own names.
