@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from pytest_socket import enable_socket, socket_allow_hosts
 from sentences import opinion
+from tiny_families import write_tiny
 from tiny_models import write_bert, write_distilbert, write_gpt2
 
 # Set before anything imports the libraries that read them.
@@ -65,6 +66,18 @@ def tiny_distilbert(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random two-layer GPT-2 without a padding token."""
     return write_gpt2(tmp_path_factory.mktemp("models") / "tiny-gpt2")
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder of a tiny random model by its name in `tiny_families.TINY`; made when first asked for."""
+    folder = tmp_path_factory.mktemp("families")
+
+    def make(name: str) -> Path:
+        made = folder / f"tiny-{name}"
+        return made if made.exists() else write_tiny(name, made)
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -94,12 +95,7 @@ def write_distilbert(folder: Path) -> Path:
 
 def write_gpt2(folder: Path) -> Path:
     """A random GPT-2 decoder: linear layers are `Conv1D`, and there is no padding token."""
-    folder.mkdir(parents=True, exist_ok=True)
-    tokens = [*sorted(pre_tokenizers.ByteLevel.alphabet()), *(f"Ġ{w}" for w in WORDS), "<|endoftext|>"]
-    vocabulary = {token: i for i, token in enumerate(dict.fromkeys(tokens))}
-    merges = _merges_for([f"Ġ{w}" for w in WORDS], vocabulary)
-    end = len(vocabulary)
-    vocabulary["<|endoftext|>"] = vocabulary.get("<|endoftext|>", end)
+    vocabulary, merges = byte_level_vocabulary("<|endoftext|>")
     config = {
         "model_type": "gpt2",
         "architectures": ["GPT2LMHeadModel"],
@@ -142,8 +138,20 @@ def write_gpt2(folder: Path) -> Path:
     return folder
 
 
-def _merges_for(words: list[str], vocabulary: dict[str, int]) -> list[tuple[str, str]]:
-    """Merges that build each word from left to right; the pieces join the vocabulary."""
+def byte_level_vocabulary(*special: str) -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """Vocabulary and merges of a byte-level BPE: special tokens first, every word of `WORDS` becomes one token."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    return merged_vocabulary([*special, *alphabet], [*(f"Ġ{word}" for word in WORDS), *WORDS])
+
+
+def merged_vocabulary(tokens: Sequence[str], words: Sequence[str]) -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """Vocabulary and merges of a BPE that builds each word from left to right; the pieces join the vocabulary.
+
+    Args:
+        tokens: what there is without merges.
+        words: of letters that are among the tokens.
+    """
+    vocabulary = {token: i for i, token in enumerate(tokens)}
     merges: dict[tuple[str, str], None] = {}
     for word in words:
         piece = word[0]
@@ -151,7 +159,7 @@ def _merges_for(words: list[str], vocabulary: dict[str, int]) -> list[tuple[str,
             merges.setdefault((piece, letter))
             piece += letter
             vocabulary.setdefault(piece, len(vocabulary))
-    return list(merges)
+    return vocabulary, list(merges)
 
 
 def _linear(name: str, n_in: int, n_out: int) -> Shapes:
