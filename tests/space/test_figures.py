@@ -7,12 +7,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from benchmarks import catalogue
 from xautolm.experience.importers.published import ENCODERS, GENERATORS, model_of
+from xautolm.records import Family
 from xautolm.space.catalogue import embedded_folder, read_model
 from xautolm.space.figures import COUNTED, figures_of, known_models, read_rows
 
@@ -40,6 +41,29 @@ SAMPLE = [
     "facebook/bart-base",
     "gpt2",
     "HuggingFaceTB/SmolLM2-135M",
+    "camembert-base",
+    "jhu-clsp/mmBERT-small",
+    "google/mt5-small",
+    "google/flan-t5-small",
+    "Qwen/Qwen2.5-0.5B",
+    "Qwen/Qwen3-0.6B",
+    "microsoft/Phi-4-mini-instruct",
+    "google/gemma-3-1b-pt",
+]
+#: What somebody who fine-tunes today expects to find, besides the published registry (issue 6).
+EXPECTED = [
+    "answerdotai/ModernBERT-base",
+    "microsoft/deberta-v3-large",
+    "xlm-roberta-base",
+    "jhu-clsp/mmBERT-base",
+    "intfloat/multilingual-e5-small",
+    "HuggingFaceTB/SmolLM2-360M-Instruct",
+    "Qwen/Qwen3-1.7B",
+    "Qwen/Qwen2.5-0.5B-Instruct",
+    "meta-llama/Llama-3.2-1B",
+    "meta-llama/Llama-3.3-70B-Instruct",
+    "google/flan-t5-small",
+    "facebook/bart-large",
 ]
 
 #: Parameters that others publish by the same definition: keras-hub 0.32.0 (`metadata` of its presets), for XLM-RoBERTa
@@ -48,6 +72,7 @@ PUBLISHED = {
     "bert-base-uncased": 109_482_240,
     "bert-base-cased": 108_310_272,
     "bert-base-multilingual-cased": 177_853_440,
+    "bert-base-chinese": 102_267_648,
     "bert-large-uncased": 335_141_888,
     "bert-large-cased": 333_579_264,
     "distilbert-base-uncased": 66_362_880,
@@ -81,6 +106,7 @@ PUBLISHED = {
 }
 #: Of keras-hub as well, with an output head of its own.
 PUBLISHED_WITH_HEAD = {
+    "google/flan-t5-small": 76_961_152,
     "google/flan-t5-base": 247_577_856,
     "google/flan-t5-xl": 2_849_757_184,
     "google/flan-t5-xxl": 11_135_332_352,
@@ -129,9 +155,18 @@ def test_names_are_unique() -> None:
     assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize("name", [*ENCODERS, *GENERATORS, *ABSENT])
-def test_every_published_model_is_there(name: str) -> None:
+@pytest.mark.parametrize("name", [*ENCODERS, *GENERATORS, *ABSENT, *EXPECTED])
+def test_models_that_are_expected_are_there(name: str) -> None:
     assert name in known_models()
+
+
+def test_models_of_every_family_and_of_several_languages_can_be_compared_by_size() -> None:
+    sized = [model for model in known_models().values() if model.n_params is not None]
+    languages = {language for model in sized for language in model.languages}
+
+    assert len(sized) >= 40
+    assert all(sum(model.family == family for model in sized) >= 10 for family in get_args(Family))
+    assert languages >= {"en", "es", "de", "fr", "zh", "multilingual"}
 
 
 def test_every_model_of_the_published_evaluations_is_there() -> None:
