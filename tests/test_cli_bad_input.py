@@ -127,7 +127,10 @@ def test_a_search_over_questions_is_refused_in_one_sentence(refused, tmp_path, n
     (tmp_path / "questions.jsonl").write_text("\n".join(map(json.dumps, QUESTIONS)))
     message = refused(*fit(tmp_path / "questions.jsonl", *named))
     assert message.count("\n") == 1
-    assert "expected a task of the kind `text-classification` for a search" in message
+    assert (
+        "expected a task of the kind `text-classification` or `multi-label` or `text-regression` for a search"
+        in message
+    )
     assert f"xautolm explain {tmp_path / 'questions.jsonl'} --task question-answering" in message
 
 

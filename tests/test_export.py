@@ -10,7 +10,15 @@ import pytest
 
 from xautolm import export
 from xautolm.errors import DataError, ModelError, WorkerError
-from xautolm.export import ExportContext, export_trial, exported_trial, predict_file, swap_folder, with_predictions
+from xautolm.export import (
+    ExportContext,
+    export_trial,
+    exported_trial,
+    named,
+    predict_file,
+    swap_folder,
+    with_predictions,
+)
 from xautolm.records import Cost, ModelSpec, Pipeline, TrialResult
 
 MODEL = ModelSpec("m", "/m", "r1", "bert", 2, False, 10, 5, 4, 2, 8, 20, 64, ("mean",))
@@ -123,12 +131,14 @@ def test_a_folder_without_usable_notes_is_no_export(tmp_path, content):
 
 def test_predictions_are_appended_in_the_labels_own_type():
     frame = pd.DataFrame({"text": ["a", "b"], "prediction": ["old", "old"]}, index=[5, 7])
-    out = with_predictions(frame, np.array([[0.25, 0.75], [0.9, 0.1]]), [False, True])
+    labels = [False, True]
+    values = named([1, 0], "text-classification", labels)
+    out = with_predictions(frame, values, np.array([[0.25, 0.75], [0.9, 0.1]]), labels)
     assert list(out.columns) == ["text", "prediction", "prob_False", "prob_True"]
     assert out["prediction"].tolist() == [True, False]
     assert out["prediction"].dtype == bool
     assert out["prob_True"].tolist() == [0.75, 0.1]
-    assert with_predictions(frame.head(0), np.zeros((0, 2)), [0, 1]).empty
+    assert with_predictions(frame.head(0), [], np.zeros((0, 2)), [0, 1]).empty
 
 
 @pytest.fixture
@@ -143,6 +153,7 @@ def model(tmp_path, monkeypatch):
     def run_alone(name, fields, scratch, **_):
         seen.update(json.loads(export.Path(fields["rows"]).read_text()))
         np.save(scratch / "probabilities.npy", np.tile([0.2, 0.8], (len(seen["texts"]), 1)))
+        (scratch / "predictions.json").write_text(json.dumps([1] * len(seen["texts"])))
 
     monkeypatch.setattr(export, "run_alone", run_alone)
     return tmp_path / "run", seen

@@ -2,8 +2,10 @@
 
 import csv
 import json
+import os
 import shutil
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -409,7 +411,7 @@ METHOD = Broken()
 
 def test_a_run_in_which_nothing_works_fails_and_says_why(tiny_bert, opinions, tmp_path, monkeypatch, own_store):
     (tmp_path / "broken_method.py").write_text(BROKEN_METHOD)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setitem(registry._added, "methods", {"broken": "broken_method:METHOD"})
     automl = AutoLM(budget="2trials", models=(str(tiny_bert),), methods=("broken",), semantic=False)

@@ -117,7 +117,7 @@ def run(spec: Mapping[str, Any]) -> dict[str, Any]:
         train_dataset=data["train"],
         eval_dataset=data["validation"],
         processing_class=tokenizer,
-        model_init=model_maker(models, labels["n_classes"]),
+        model_init=model_maker(models, len(labels["names"])),
         compute_metrics=macro_f1,
     )
     trainer.spent = {}

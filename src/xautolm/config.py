@@ -25,12 +25,22 @@ ROLES = {
 OBJECTIVES = {
     "f1": Objective("f1", "maximize"),
     "accuracy": Objective("accuracy", "maximize"),
+    "micro_f1": Objective("micro_f1", "maximize"),
+    "precision": Objective("precision", "maximize"),
+    "recall": Objective("recall", "maximize"),
+    "pearson": Objective("pearson", "maximize"),
+    "spearman": Objective("spearman", "maximize"),
+    "exact_match": Objective("exact_match", "maximize"),
+    "rouge_l": Objective("rouge_l", "maximize"),
+    "rmse": Objective("rmse", "minimize"),
     "time": Objective("time", "minimize"),
     "memory": Objective("memory", "minimize"),
     "size": Objective("size", "minimize"),
     "latency": Objective("latency", "minimize"),
     "energy": Objective("energy", "minimize"),
 }
+#: What is optimised unless the user says otherwise; where a task has no F1, its first metric stands in for it.
+DEFAULT_OBJECTIVES = ("f1", "time")
 
 
 class Settings(BaseModel):
@@ -88,7 +98,7 @@ class Settings(BaseModel):
     device: str = "auto"
     threads: int | None = Field(default=None, ge=1)
     workers: int | None = Field(default=None, ge=1)
-    objectives: tuple[str, ...] = ("f1", "time")
+    objectives: tuple[str, ...] = DEFAULT_OBJECTIVES
     constraint: tuple[str, ...] = ()
     stopping: bool = True
     baselines: bool = True

@@ -39,6 +39,7 @@ class ExportContext:
         labels: label set in index order, in the user's type.
         columns: role -> column name, for predictions on new files.
         seed: seed of the run.
+        kind: task kind.
     """
 
     run_id: str
@@ -46,6 +47,7 @@ class ExportContext:
     labels: tuple[Label, ...]
     columns: Mapping[str, str]
     seed: int
+    kind: str = "text-classification"
 
 
 def export_trial(
@@ -73,6 +75,7 @@ def export_trial(
     fresh = target.with_name(f".{target.name}-{os.getpid()}")
     shutil.rmtree(fresh, ignore_errors=True)
     fields = {
+        "kind": context.kind,
         "model": asdict(model),
         "params": dict(result.pipeline.params),
         "method_target": registry.target("methods", result.pipeline.method),
@@ -87,6 +90,8 @@ def export_trial(
             "run_id": context.run_id,
             "trial_id": result.trial_id,
             "dataset_id": context.dataset_id,
+            "kind": context.kind,
+            "family": model.family,
             "pipeline": settings_of(result),
             "requested": result.requested.to_dict() if result.requested else None,
             "model_revision": model.revision,
@@ -202,16 +207,29 @@ def predict_file(model: str | Path, data: str | Path, output: str | Path, *, dev
     info = json.loads((folder / INFO_FILE).read_text(encoding="utf-8"))
     _check_output(Path(output))
     frame = read_table(data)
-    texts = _texts(frame, info["columns"], "text", data)
-    pairs = _texts(frame, info["columns"], "text_pair", data) if "text_pair" in info["columns"] else None
+    kind = info.get("kind", "text-classification")
+    texts = rows_to_predict(frame, kind, info["columns"], data)
     with tempfile.TemporaryDirectory(prefix="xautolm-") as scratch:
         rows = Path(scratch) / "rows.json"
-        rows.write_text(json.dumps({"texts": texts, "pairs": pairs}))
-        fields = {"rows": str(rows), "model_folder": str(folder)}
-        run_alone("predict", fields, Path(scratch), device=device, n_threads=n_threads)
-        probabilities = np.load(Path(scratch) / "probabilities.npy")
-    write_table(with_predictions(frame, probabilities, info["labels"]), output)
+        rows.write_text(json.dumps(texts))
+        run_alone("predict", prediction_fields(folder, rows), Path(scratch), device=device, n_threads=n_threads)
+        values = json.loads((Path(scratch) / "predictions.json").read_text())
+        saved = Path(scratch) / "probabilities.npy"
+        probabilities = np.load(saved) if saved.is_file() else None
+    write_table(with_predictions(frame, named(values, kind, info["labels"]), probabilities, info["labels"]), output)
     return len(frame)
+
+
+def prediction_fields(folder: Path, rows: Path) -> dict[str, Any]:
+    """What the job `predict` needs for rows of a file and an exported folder.
+
+    Args:
+        folder: the exported model.
+        rows: JSON of `texts`, `pairs` and maybe `words`.
+    """
+    info = json.loads((folder / INFO_FILE).read_text(encoding="utf-8"))
+    kind, family = info.get("kind", "text-classification"), info.get("family", "encoder")
+    return {"rows": str(rows), "model_folder": str(folder), "kind": kind, "family": family}
 
 
 def _check_output(path: Path) -> None:
@@ -223,13 +241,54 @@ def _check_output(path: Path) -> None:
         raise RunFolderError(f"cannot write to the folder `{parent}`; give another `-o`")
 
 
-def with_predictions(frame: pd.DataFrame, probabilities: np.ndarray, labels: Sequence[Label]) -> pd.DataFrame:
-    """Append the most probable label and all probabilities (n_rows, n_classes); columns of those names are replaced."""
-    best = probabilities.argmax(axis=1) if len(frame) else np.zeros(0, dtype=int)
-    added: dict[str, Any] = {"prediction": [labels[i] for i in best]}
-    added |= {f"prob_{label}": np.round(probabilities[:, i], 6) for i, label in enumerate(labels)}
+def named(values: Sequence[Any], kind: str, labels: Sequence[Label]) -> list[Any]:
+    """Predictions as users read them: labels in place of their indices; numbers and texts stay.
+
+    >>> named([1], "text-classification", ("no", "yes")), named([[0, 1], []], "multi-label", ("a", "b"))
+    (['yes'], [['a', 'b'], []])
+    """
+    if kind == "text-classification":
+        return [labels[index] for index in values]
+    if kind in ("multi-label", "token-classification"):
+        return [[labels[index] for index in indices] for indices in values]
+    return list(values)
+
+
+def with_predictions(
+    frame: pd.DataFrame, values: Sequence[Any], probabilities: np.ndarray | None, labels: Sequence[Label]
+) -> pd.DataFrame:
+    """Append predictions and, where there are, the probabilities (n_rows, n_labels) of labels.
+
+    Columns of those names are replaced.
+    """
+    added: dict[str, Any] = {"prediction": list(values)}
+    if probabilities is not None:
+        added |= {f"prob_{label}": np.round(probabilities[:, i], 6) for i, label in enumerate(labels)}
     kept = frame.drop(columns=[name for name in added if name in frame.columns])
     return pd.concat([kept.reset_index(drop=True), pd.DataFrame(added)], axis=1)
+
+
+def rows_to_predict(frame: pd.DataFrame, kind: str, columns: Mapping[str, str], data: str | Path) -> dict[str, Any]:
+    """The rows of a file as the job `predict` reads them.
+
+    Raises:
+        DataError: a column that the model was trained on is missing.
+    """
+    if kind == "question-answering":
+        pairs = _texts(frame, columns, "context", data)
+        return {"texts": _texts(frame, columns, "question", data), "pairs": pairs}
+    if kind == "token-classification":
+        words = [_words(value) for value in _column(frame, columns, "words", data)]
+        return {"texts": [" ".join(row) for row in words], "pairs": None, "words": words}
+    pairs_of = _texts(frame, columns, "text_pair", data) if "text_pair" in columns else None
+    return {"texts": _texts(frame, columns, "text", data), "pairs": pairs_of}
+
+
+def _words(value: object) -> list[str]:
+    """The words of a row: as listed, or a text cut at its spaces."""
+    if isinstance(value, list | tuple | np.ndarray):
+        return [str(word) for word in value]
+    return [] if pd.isna(value) else str(value).split()  # type: ignore[call-overload]  # one cell, no list
 
 
 def _model_folder(path: Path) -> Path:
@@ -243,8 +302,12 @@ def _model_folder(path: Path) -> Path:
 
 
 def _texts(frame: pd.DataFrame, columns: Mapping[str, str], role: str, data: str | Path) -> list[str]:
+    return _column(frame, columns, role, data).fillna("").astype(str).tolist()
+
+
+def _column(frame: pd.DataFrame, columns: Mapping[str, str], role: str, data: str | Path) -> pd.Series[Any]:
     name = columns[role]
     if name not in frame.columns:
         found = ", ".join(f"`{column}`" for column in frame.columns)
         raise DataError(f"expected the column `{name}` that the model was trained on in `{data}`, found {found}")
-    return frame[name].fillna("").astype(str).tolist()
+    return frame[name]

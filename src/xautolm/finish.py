@@ -5,24 +5,22 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from xautolm import registry
 from xautolm.config import Settings
 from xautolm.errors import RunError, WorkerError
-from xautolm.evaluate.metrics import classification_scores
-from xautolm.export import export_trial
+from xautolm.evaluate.metrics import task_scores
+from xautolm.export import export_trial, prediction_fields
 from xautolm.recording import Recorder
 from xautolm.records import Budget, Split, Task, TrialResult
 from xautolm.report.folder import read_run
 from xautolm.report.html import write_html
 from xautolm.report.summary import summarise
 from xautolm.search.plan import Plan
-from xautolm.space.feasibility import TaskSize, Workload, estimate
+from xautolm.space.feasibility import Workload, estimate
 
 #: Start of the prediction process, the last export and the report.
 _FIXED_RESERVE_S = 8.0
@@ -44,7 +42,7 @@ def reserve_s(task: Task, plan: Plan, budget: Budget, *, refit: TrialResult | No
     if budget.wall_s is None:
         return 0.0
     n_test = task.test.n_rows if task.test else 0
-    size = TaskSize(1, n_test, plan.size.n_classes, plan.size.token_quantiles)
+    size = replace(plan.size, n_train=1, n_validation=n_test)
     longest = max(plan.size.token_quantiles)
     workload = Workload(0, 0, False, 0.0, 32, longest, 1.0)
     largest = max(plan.space.models.values(), key=lambda model: model.n_params)
@@ -70,18 +68,39 @@ def write_rows(folder: Path, task: Task, *, with_validation: bool = False) -> No
     train = _joined(task.train, task.validation) if with_validation else task.train
     for name, split in (("train", train), ("validation", task.validation)):
         (folder / f"{name}.json").write_text(json.dumps(rows_of(split)))
-    labels = {"train": list(train.labels), "validation": list(task.validation.labels)}
-    (folder / "labels.json").write_text(json.dumps({**labels, "n_classes": len(task.labels)}))
+    (folder / "labels.json").write_text(
+        json.dumps(
+            {
+                "kind": task.kind,
+                "names": [str(label) for label in task.labels],
+                "train": targets_of(train),
+                "validation": targets_of(task.validation),
+            }
+        )
+    )
 
 
 def rows_of(split: Split) -> dict[str, Any]:
     """The texts of a split as a job reads them."""
-    return {"texts": list(split.texts), "pairs": list(split.pairs) if split.pairs is not None else None}
+    rows: dict[str, Any] = {"texts": split.texts, "pairs": split.pairs}
+    return rows if split.words is None else {**rows, "words": split.words}
+
+
+def targets_of(split: Split) -> list[Any]:
+    """What each row asks for, in the form of `metrics.task_scores`."""
+    if split.answers is not None:
+        return [[asdict(answer) for answer in answers] for answers in split.answers]
+    return list(split.labels if split.targets is None else split.targets)
 
 
 def _joined(first: Split, second: Split) -> Split:
-    pairs = first.pairs + second.pairs if first.pairs is not None and second.pairs is not None else None
-    return Split(first.texts + second.texts, pairs, first.labels + second.labels)
+    """The rows of two splits of one task."""
+
+    def both(name: str) -> Any:
+        a, b = getattr(first, name), getattr(second, name)
+        return None if a is None or b is None else a + b
+
+    return Split(**{field.name: both(field.name) for field in fields(Split)})
 
 
 def finish(recorder: Recorder, task: Task, settings: Settings, *, is_interrupted: bool) -> None:
@@ -100,7 +119,7 @@ def finish(recorder: Recorder, task: Task, settings: Settings, *, is_interrupted
             _refit(recorder, best, task, settings)
         if task.test is not None and recorder.folder.model.is_dir():
             recorder.observer.log(f"scoring the recommended model on the {task.test.n_rows} test rows")
-            recorder.facts["test"] = test_scores(recorder, task.test, len(task.labels))
+            recorder.facts["test"] = test_scores(recorder, task, task.test)
         recorder.status = "complete"
     recorder.sync_store()
     write_report(recorder)
@@ -128,21 +147,22 @@ def write_report(recorder: Recorder) -> None:
     write_html(summarise(read_run(recorder.folder.path)))
 
 
-def test_scores(recorder: Recorder, test: Split, n_classes: int) -> dict[str, float] | None:
+def test_scores(recorder: Recorder, task: Task, test: Split) -> dict[str, float] | None:
     """Score the exported model on the sealed test split; None when the prediction failed."""
     work = recorder.folder.work
     rows = work / "test.json"
     rows.write_text(json.dumps(rows_of(test)))
-    fields = {"rows": str(rows), "model_folder": str(recorder.folder.model)}
     try:
-        job = recorder.backend.run_job("predict", fields)
+        job = recorder.backend.run_job("predict", prediction_fields(recorder.folder.model, rows))
     except WorkerError as error:
         recorder.facts["notes"].append(f"The test split could not be scored: {error}")
         return None
     finally:
         rows.unlink(missing_ok=True)
-    probabilities = np.load(Path(job["folder"]) / "probabilities.npy")
-    return classification_scores(test.labels, probabilities.argmax(axis=1).tolist(), n_classes)
+    predictions = json.loads((Path(job["folder"]) / "predictions.json").read_text())
+    # Through JSON, as the predictions came.
+    targets = json.loads(json.dumps(targets_of(test)))
+    return task_scores(task.kind, targets, predictions, [str(label) for label in task.labels])
 
 
 def _refit(recorder: Recorder, best: TrialResult, task: Task, settings: Settings) -> None:
@@ -159,6 +179,7 @@ def _refit(recorder: Recorder, best: TrialResult, task: Task, settings: Settings
     write_rows(data, task, with_validation=True)
     model = recorder.models[best.pipeline.model]
     fields = {
+        "kind": task.kind,
         "seed": best.seed,
         "data_seed": settings.seed,
         "data": str(data),

@@ -17,7 +17,7 @@ from xautolm.backends.local import LocalBackend, TrialContext
 from xautolm.backends.slots import Slots, choose_slots
 from xautolm.config import Settings, settings_to_yaml
 from xautolm.data.fingerprint import file_sha256
-from xautolm.data.load import KIND, load_task
+from xautolm.data.load import load_task
 from xautolm.data.summary import DataSummary, summarise, summary_lines, token_lengths
 from xautolm.errors import RunFolderError, StoreError, UsageError
 from xautolm.evaluate.isolate import WorkerServer
@@ -40,9 +40,10 @@ from xautolm.space.catalogue import EMBEDDED_NAME, embedded_folder, resolve_mode
 from xautolm.space.feasibility import Limits, Speed, TaskSize
 from xautolm.space.hub import is_hub_reachable
 from xautolm.space.params import Dropped, Space
+from xautolm.suitability import methods_for, suitable_models
 
 #: Task kinds that a search can work on; others have a profile.
-SEARCHED = (KIND,)
+SEARCHED = ("text-classification", "multi-label", "text-regression")
 _LIBRARIES = ("xautolm", "torch", "transformers", "peft", "optuna", "scikit-learn", "numpy")
 _MEMORY_SHARE = 0.8
 
@@ -67,7 +68,7 @@ class Prepared:
     def export_context(self) -> ExportContext:
         """Provenance of exported models."""
         task = self.task
-        return ExportContext(self.run_id, task.dataset_id, task.labels, task.columns, self.settings.seed)
+        return ExportContext(self.run_id, task.dataset_id, task.labels, task.columns, self.settings.seed, task.kind)
 
     def facts(self) -> dict[str, Any]:
         """The constant part of `run.json`."""
@@ -144,12 +145,13 @@ def describe(settings: Settings, observer: Observer, kinds: Sequence[str] = SEAR
     task = load(settings)
     check_kind(task.kind, kinds, settings.data)
     models, dropped = resolve_models(settings.models, settings.exclude_models, offline=is_offline(settings))
+    models, unsuitable = suitable_models(models, task.kind)
     choose_machine(settings, models)
     lengths = token_lengths(tokenizer_folder(models), task.train)
     summary = summarise(task, lengths)
     for line in summary_lines(summary):
         observer.log(line)
-    return Subject(task, models, dropped, lengths.tolist(), summary)
+    return Subject(task, models, [*dropped, *unsuitable], lengths.tolist(), summary)
 
 
 def check_names(settings: Settings) -> None:
@@ -249,9 +251,11 @@ def whole_space(settings: Settings, subject: Subject) -> Space:
     """Every model with every method that was asked for, before anything is dropped for lack of time or memory."""
     models, size = subject.models, task_size(subject.task, subject.lengths)
     context = min(model.context for model in models)
-    facts = Facts(models, length_choices(size.token_quantiles, context), size.n_train)
-    names = settings.methods or registry.names("methods")
-    parts = [registry.resolve("methods", name).space(facts) for name in names]
+    lengths = length_choices(size.token_quantiles, context)
+    parts = [
+        registry.resolve("methods", name).space(Facts(able, lengths, size.n_train, subject.task.kind))
+        for name, able in methods_for(settings.methods, models, subject.task.kind).items()
+    ]
     return Space(models={model.name: model for model in models}, methods={part.method: part for part in parts})
 
 
@@ -269,7 +273,7 @@ def task_size(task: Task, lengths: Sequence[int]) -> TaskSize:
     """The figures of a task that cost estimates need."""
     ordered = sorted(lengths)
     quantiles = tuple(ordered[round(q / 100 * (len(ordered) - 1))] for q in range(101))
-    return TaskSize(task.train.n_rows, task.validation.n_rows, len(task.labels), quantiles)
+    return TaskSize(task.train.n_rows, task.validation.n_rows, max(len(task.labels), 1), quantiles)
 
 
 def open_store(settings: Settings, observer: Observer, stack: ExitStack) -> ExperienceStore | None:

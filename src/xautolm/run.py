@@ -30,6 +30,7 @@ from xautolm.search.loop import Events, search
 from xautolm.search.ranking import Ranking
 from xautolm.search.samplers import make_search
 from xautolm.search.stopping import FrontStopper
+from xautolm.suitability import with_objectives
 
 
 def fit(
@@ -55,6 +56,7 @@ def fit(
     check_new(out)
     preparation.check_sources(settings)
     subject = preparation.describe(settings, observer)
+    settings = with_objectives(settings, subject.task.kind)
     with ExitStack() as stack:
         folder = RunFolder.create(out)
         stack.callback(folder.close)
@@ -96,7 +98,8 @@ def resume(
         if preparation.is_complete(folder):
             prepared = preparation.read_preparation(folder, settings, preparation.load(settings), run["run_id"])
         else:  # the run was killed before it had decided what to do
-            prepared = _prepare(folder, settings, preparation.describe(settings, observer), server, store)
+            subject = preparation.describe(settings, observer)
+            prepared = _prepare(folder, settings, subject, server, store)
         energy_wh = run.get("energy_wh") or run.get("energy_wh_estimate") or 0.0
         spent = Spent(float(run["elapsed_s"]), float(energy_wh))
         return _conduct(prepared, folder, server, store, observer, should_stop, spent, stack)
@@ -141,7 +144,9 @@ def _conduct(
     """Search under the budget, then choose, test, export and report: what `fit` and `resume` share."""
     settings, plan, task = prepared.settings, prepared.plan, prepared.task
     budget, limits = settings.parsed_budget, plan.limits
-    context = TrialContext(folder.path, plan.space.models, limits.time_s, limits.memory_mib, settings.seed)
+    context = TrialContext(
+        folder.path, plan.space.models, limits.time_s, limits.memory_mib, settings.seed, kind=task.kind
+    )
     slots = preparation.choose_machine(settings, list(plan.space.models.values()))
     meter = EnergyMeter(preparation.energy_counters(settings, slots.devices, stack))
     backend = LocalBackend(server, slots, context, meter)

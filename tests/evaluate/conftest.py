@@ -42,7 +42,7 @@ def sentence(index: int) -> str:
 def write_data(folder: Path, *, n_train: int = 64, n_validation: int = 24, with_pairs: bool = False) -> None:
     """Rows whose class (0, 1) shows in their first word."""
     folder.mkdir(parents=True)
-    labels: dict[str, Any] = {"n_classes": 2}
+    labels: dict[str, Any] = {"kind": "text-classification", "names": ["bad", "good"]}
     for split, n, start in (("train", n_train, 0), ("validation", n_validation, 1000)):
         texts = [sentence(start + i) for i in range(n)]
         pairs = [sentence(start + i + 50) for i in range(n)] if with_pairs else None
@@ -71,6 +71,7 @@ def make_job(tmp_path: Path) -> MakeSpec:
             "device": "cpu",
             "seed": seed,
             "data_seed": 0,
+            "kind": "text-classification",
             "data": str(tmp_path / "data"),
             "cache": str(tmp_path / "cache"),
             "model": asdict(spec),

@@ -12,13 +12,14 @@ SETTINGS = {"c": 10.0, "max_features": 1000, "train_fraction": 1.0}
 
 @pytest.fixture
 def score(tmp_path):
-    def run(name, texts, labels, pairs=None, n_classes=2, **settings):
+    def run(name, texts, labels, pairs=None, n_classes=2, kind="text-classification", **settings):
         folder = tmp_path / "job"
         folder.mkdir(exist_ok=True)
         rows = json.dumps({"texts": texts, "pairs": pairs})
         for split in ("train", "validation"):
             (tmp_path / f"{split}.json").write_text(rows)
-        both = {"train": labels, "validation": labels, "n_classes": n_classes}
+        names = [str(label) for label in range(n_classes)]
+        both = {"train": labels, "validation": labels, "kind": kind, "names": names}
         (tmp_path / "labels.json").write_text(json.dumps(both))
         spec = {"baseline": name, "data": str(tmp_path), "params": SETTINGS | settings, "data_seed": 0}
         return score_baseline(spec, JobFolder(folder))

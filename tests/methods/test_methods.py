@@ -11,7 +11,7 @@ from transformers import AutoTokenizer
 
 from xautolm import registry
 from xautolm.evaluate.inference import merge_adapters
-from xautolm.evaluate.regression import _write_regression
+from xautolm.evaluate.regression import write_linear
 from xautolm.methods.classifier import (
     base_encoder,
     blocks,
@@ -103,11 +103,8 @@ def fit(module, folder, method):
     if registry.resolve("methods", method).trains_by_gradient:
         return train(module, encode(folder, TEXTS))
 
-    class Regression:
-        coef_ = np.full((1, final_linear(module, 2).in_features), 0.3)
-        intercept_ = np.array([0.1])
-
-    return _write_regression(module, Regression, 2)
+    coefficients = np.full((2, final_linear(module, 2).in_features), 0.15) * [[-1], [1]]
+    return write_linear(module, (coefficients, np.array([-0.05, 0.05])), 2)
 
 
 def trained_names(module):

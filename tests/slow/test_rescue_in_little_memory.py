@@ -33,7 +33,7 @@ PARAMS = {
 def write_rows(folder: Path) -> None:
     folder.mkdir(parents=True)
     words = ["the", "a", "of", "to", "and", "in", "is", "it", "film", "plot", "actor", "scene", "time", "story"]
-    labels = {"n_classes": 2}
+    labels = {"kind": "text-classification", "names": ["bad", "good"]}
     for split, n in (("train", 128), ("validation", 32)):
         rng = random.Random(split)
         labels[split] = [i % 2 for i in range(n)]

@@ -35,6 +35,7 @@ class TrialContext:
         memory_limit_mib: private memory limit per trial.
         data_seed: seed of the nested subsets of the rows, the same for all trials.
         with_rescue: whether a trial that runs out of memory is started again in less (`evaluate.rescue`).
+        kind: task kind.
     """
 
     folder: Path
@@ -43,6 +44,7 @@ class TrialContext:
     memory_limit_mib: float
     data_seed: int
     with_rescue: bool = True
+    kind: str = "text-classification"
 
     @property
     def work(self) -> Path:
@@ -120,6 +122,7 @@ class LocalBackend:
             "device": self._slots.devices[slot],
             "seed": trial.seed,
             "data_seed": self._context.data_seed,
+            "kind": self._context.kind,
             "data": str(self._context.work / "data"),
             "cache": str(self._context.work / "cache"),
             "params": dict(params),

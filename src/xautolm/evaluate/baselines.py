@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xautolm.evaluate.job_folder import InvalidPipelineError, JobFolder
-from xautolm.evaluate.metrics import classification_scores
-from xautolm.evaluate.trial_data import stratified_subset
+from xautolm.evaluate.metrics import task_scores
+from xautolm.evaluate.trial_data import read_targets, training_rows
 
-#: Predicts label indices (n_rows,) of texts; with the numbers that it learned.
-Fitted = tuple[Callable[[Sequence[str]], NDArray[np.int64]], int]
+#: Predicts texts, in the form of `metrics.task_scores`; with the numbers that it learned.
+Fitted = tuple[Callable[[Sequence[str]], Sequence[Any]], int]
 
 _LATENCY_ROWS, _LATENCY_WARM_UP = 20, 3
 _FP32_BYTES = 4
@@ -39,17 +38,18 @@ def score_baseline(spec: Mapping[str, Any], folder: JobFolder) -> dict[str, Any]
     started = time.monotonic()
     params = dict(spec["params"])
     source = Path(spec["data"])
-    labels = json.loads((source / "labels.json").read_text())
-    rows = stratified_subset(labels["train"], float(params["train_fraction"]), int(spec["data_seed"]))
+    task = read_targets(source)
+    kind, names = str(task["kind"]), task["names"]
+    rows = training_rows(task["train"], float(params["train_fraction"]), int(spec["data_seed"]))
     texts = _texts(source / "train.json")
-    train, truth = [texts[i] for i in rows], [int(labels["train"][i]) for i in rows]
+    train, truth = [texts[i] for i in rows], [task["train"][i] for i in rows]
     validation = _texts(source / "validation.json")
     began = time.monotonic()
     folder.report(stage="train", epoch=0.0, n_epochs=1.0)
-    predict, n_learned = _FITS[spec["baseline"]](train, truth, params)
+    predict, n_learned = _FITS[spec["baseline"]][kind](train, truth, params)
     fitted = time.monotonic()
     folder.report(stage="predict")
-    scores = classification_scores(labels["validation"], predict(validation).tolist(), int(labels["n_classes"]))
+    scores = task_scores(kind, task["validation"], predict(validation), names)
     now = time.monotonic()
     cost = {
         "time_s": now - started,
@@ -73,27 +73,88 @@ def _texts(path: Path) -> list[str]:
 def _fit_majority(_texts: Sequence[str], labels: Sequence[int], _params: Mapping[str, Any]) -> Fitted:
     """The most frequent class for every row; of equally frequent ones the first."""
     most = int(np.bincount(np.asarray(labels)).argmax())
-    return lambda texts: np.full(len(texts), most), 1
+    return lambda texts: [most] * len(texts), 1
+
+
+def _fit_common_labels(_texts: Sequence[str], labels: Sequence[Sequence[int]], _params: Mapping[str, Any]) -> Fitted:
+    """For every row the labels that at least half of the rows have; where there are none, the most frequent one."""
+    counts = np.bincount([label for row in labels for label in row])
+    common = np.flatnonzero(2 * counts >= len(labels)).tolist() or [int(counts.argmax())]
+    return lambda texts: [common] * len(texts), len(common)
+
+
+def _fit_mean(_texts: Sequence[str], numbers: Sequence[float], _params: Mapping[str, Any]) -> Fitted:
+    """The mean for every row."""
+    mean = float(np.mean(numbers))
+    return lambda texts: [mean] * len(texts), 1
 
 
 def _fit_tfidf(texts: Sequence[str], labels: Sequence[int], params: Mapping[str, Any]) -> Fitted:
     """Logistic regression (L2, strength 1/C) on TF-IDF of words and word pairs, with 1 + log of the frequency."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
+
+    regression = LogisticRegression(C=float(params["c"]), max_iter=500)
+    features, transform, n_words = _words(texts, params)
+    try:
+        regression.fit(features, labels)
+    except ValueError as error:  # one class in all rows
+        raise InvalidPipelineError(str(error).partition(";")[0]) from error
+    n_learned = int(regression.coef_.size + regression.intercept_.size + n_words)
+    return lambda rows: [int(label) for label in regression.predict(transform(rows))], n_learned
+
+
+def _fit_tfidf_labels(texts: Sequence[str], labels: Sequence[Sequence[int]], params: Mapping[str, Any]) -> Fitted:
+    """One logistic regression per label, as for classes; a label that all or no rows have is a constant."""
+    from sklearn.linear_model import LogisticRegression
+
+    features, transform, n_words = _words(texts, params)
+    each: list[Any] = []
+    for label in range(1 + max((label for row in labels for label in row), default=0)):
+        has = [label in row for row in labels]
+        is_constant = len(set(has)) == 1
+        each.append(
+            has[0] if is_constant else LogisticRegression(C=float(params["c"]), max_iter=500).fit(features, has)
+        )
+
+    def predict(rows: Sequence[str]) -> Sequence[list[int]]:
+        found = transform(rows)
+        columns = [np.full(len(rows), r) if isinstance(r, bool) else r.predict(found) for r in each]
+        return [np.flatnonzero(row).tolist() for row in np.stack(columns, axis=1)]
+
+    n_learned = sum(int(r.coef_.size + 1) for r in each if not isinstance(r, bool)) + n_words
+    return predict, n_learned
+
+
+def _fit_tfidf_numbers(texts: Sequence[str], numbers: Sequence[float], params: Mapping[str, Any]) -> Fitted:
+    """Ridge regression (strength 1/C) on the same features."""
+    from sklearn.linear_model import Ridge
+
+    features, transform, n_words = _words(texts, params)
+    regression = Ridge(alpha=1 / float(params["c"])).fit(features, np.asarray(numbers, dtype=np.float64))
+    return lambda rows: [
+        float(value) for value in regression.predict(transform(rows))
+    ], regression.coef_.size + 1 + n_words
+
+
+def _words(texts: Sequence[str], params: Mapping[str, Any]) -> tuple[Any, Callable[[Sequence[str]], Any], int]:
+    """TF-IDF features of texts, what makes those of others, and how many words and word pairs it knows.
+
+    Raises:
+        InvalidPipelineError: there are no words in any text.
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer
 
     vectorizer = TfidfVectorizer(
         ngram_range=(1, 2), max_features=int(params["max_features"]), sublinear_tf=True, dtype=np.float32
     )
-    regression = LogisticRegression(C=float(params["c"]), max_iter=500)
     try:
-        regression.fit(vectorizer.fit_transform(texts), labels)
-    except ValueError as error:  # no words in any text, or one class in all rows
+        features = vectorizer.fit_transform(texts)
+    except ValueError as error:
         raise InvalidPipelineError(str(error).partition(";")[0]) from error
-    n_learned = int(regression.coef_.size + regression.intercept_.size + vectorizer.idf_.size)
-    return lambda texts: np.asarray(regression.predict(vectorizer.transform(texts)), dtype=np.int64), n_learned
+    return features, vectorizer.transform, int(vectorizer.idf_.size)
 
 
-def _latency_ms(predict: Callable[[Sequence[str]], NDArray[np.int64]], texts: Sequence[str]) -> float:
+def _latency_ms(predict: Callable[[Sequence[str]], Sequence[Any]], texts: Sequence[str]) -> float:
     """Median milliseconds of one prediction, over rows spread evenly, after a warm-up."""
     rows = np.linspace(0, len(texts) - 1, min(_LATENCY_ROWS, len(texts))).astype(int).tolist()
     times = []
@@ -104,8 +165,19 @@ def _latency_ms(predict: Callable[[Sequence[str]], NDArray[np.int64]], texts: Se
     return 1000.0 * statistics.median(times[len(rows[:_LATENCY_WARM_UP]) :])
 
 
-#: Name of a baseline (`search.baselines`) -> how it is fitted: (texts, labels, settings).
-_FITS: Mapping[str, Callable[[Sequence[str], Sequence[int], Mapping[str, Any]], Fitted]] = {
-    "majority": _fit_majority,
-    "tfidf_logreg": _fit_tfidf,
+#: How a baseline (`search.baselines`) is fitted to a kind of task: (texts, targets, settings).
+_MAJORITY: Mapping[str, Callable[..., Fitted]] = {
+    "text-classification": _fit_majority,
+    "multi-label": _fit_common_labels,
+    "text-regression": _fit_mean,
+}
+_TFIDF: Mapping[str, Callable[..., Fitted]] = {
+    "text-classification": _fit_tfidf,
+    "multi-label": _fit_tfidf_labels,
+    "text-regression": _fit_tfidf_numbers,
+}
+#: Name of a baseline -> kind of task -> how it is fitted.
+_FITS: Mapping[str, Mapping[str, Callable[..., Fitted]]] = {
+    "majority": _MAJORITY,
+    "tfidf_logreg": _TFIDF,
 }

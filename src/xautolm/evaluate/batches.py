@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,9 @@ from transformers import AutoTokenizer
 from xautolm.evaluate.rescue import PREDICT_ROWS
 from xautolm.evaluate.tokens import TokenRows
 from xautolm.records import ModelSpec
+
+#: Makes a batch of tensors of examples.
+Collate = Callable[[Sequence[Mapping[str, Any]]], dict[str, Tensor]]
 
 _LATENCY_ROWS, _LATENCY_WARM_UP = 15, 2
 
@@ -86,7 +89,7 @@ def has_bf16(device: torch.device) -> bool:
 def predict_logits(
     module: nn.Module,
     tokens: TokenRows,
-    collator: Collator,
+    collator: Collate,
     device: torch.device,
     rows: Sequence[int] | None = None,
     *,
@@ -100,13 +103,18 @@ def predict_logits(
     return run_batches(forward, module, tokens, collator, device, rows, n_at_once=n_at_once)
 
 
-def latency_ms(module: nn.Module, tokens: TokenRows, collator: Collator, device: torch.device) -> float:
-    """Median milliseconds of one prediction at batch size 1, over rows spread evenly over a split."""
-    rows = np.linspace(0, len(tokens) - 1, min(_LATENCY_ROWS, len(tokens))).astype(int).tolist()
+def latency_ms(predict: Callable[[int], Any], n_rows: int) -> float:
+    """Median milliseconds of one prediction, over rows spread evenly over a split.
+
+    Args:
+        predict: predicts one row; it ends with a copy to the CPU, so that the device is done.
+        n_rows: rows of the split.
+    """
+    rows = np.linspace(0, n_rows - 1, min(_LATENCY_ROWS, n_rows)).astype(int).tolist()
     times = []
     for row in [*rows[:_LATENCY_WARM_UP], *rows]:
         started = time.perf_counter()
-        predict_logits(module, tokens, collator, device, [row])  # ends with a copy to the CPU, so the device is done
+        predict(row)
         times.append(time.perf_counter() - started)
     return 1000.0 * statistics.median(times[_LATENCY_WARM_UP:])
 
@@ -115,7 +123,7 @@ def run_batches(
     forward: Any,
     module: nn.Module,
     tokens: TokenRows,
-    collator: Collator,
+    collator: Collate,
     device: torch.device,
     rows: Sequence[int] | None = None,
     *,

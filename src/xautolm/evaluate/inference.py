@@ -11,15 +11,13 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import nn
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoTokenizer
 
 from xautolm import registry
+from xautolm.evaluate.formulations import formulation_of
 from xautolm.evaluate.job_folder import JobFolder
-from xautolm.evaluate.metrics import softmax
 from xautolm.evaluate.trial_data import model_spec
-from xautolm.methods.classifier import head_parameters, load_classifier, load_trainable_state, to_hugging_face
-
-_BATCH = 32
+from xautolm.methods.classifier import head_parameters, load_trainable_state
 
 
 def export_model(spec: Mapping[str, Any], folder: JobFolder) -> dict[str, Any]:
@@ -28,16 +26,16 @@ def export_model(spec: Mapping[str, Any], folder: JobFolder) -> dict[str, Any]:
     Adapters are merged: an adapter folder over a cut encoder would load the uncut one without an error.
     """
     model, params = model_spec(spec), dict(spec["params"])
-    classifier = load_classifier(model, str(params["pooling"]), len(spec["labels"]), 0.0)
+    formulation = formulation_of(str(spec["kind"]), model.family)
     method = registry.load_target(spec["method_target"])
-    module = method.prepare(classifier, params)
+    module = method.prepare(formulation.load_model(model, params, len(spec["labels"]), 0.0), params)
     if not method.trains_by_gradient:
         for parameter in head_parameters(module):
             parameter.requires_grad_(True)
     load_trainable_state(module, load_file(Path(spec["checkpoint"]) / "trained.safetensors"))
     merged = merge_adapters(module)
     max_length = int(params["max_length"])
-    plain = to_hugging_face(merged, spec["labels"], max_length)
+    plain = formulation.to_hugging_face(merged, str(spec["kind"]), spec["labels"], max_length)
     tokenizer = AutoTokenizer.from_pretrained(model.path)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -59,37 +57,22 @@ def merge_adapters(module: nn.Module) -> nn.Module:
 
 
 def predict_with_model(spec: Mapping[str, Any], folder: JobFolder) -> dict[str, Any]:
-    """Class probabilities of every row, fp32, with nothing but the exported folder.
+    """Predict every row, fp32, with nothing but the exported folder.
 
-    The rows are read from `spec["rows"]` ({"texts", "pairs"}); the probabilities (n_rows, n_classes) go to
-    `<folder>/probabilities.npy`, their labels in index order into the result.
+    The rows are read from `spec["rows"]` ({"texts", "pairs", ...}); one prediction per row, in the form of
+    `metrics.task_scores`, goes to `<folder>/predictions.json`, and probabilities (n_rows, n_labels), where there are
+    such, to `<folder>/probabilities.npy`.
     """
-    path = spec["model_folder"]
     rows = json.loads(Path(spec["rows"]).read_text())
-    tokenizer = AutoTokenizer.from_pretrained(path)
-    model = AutoModelForSequenceClassification.from_pretrained(path, use_safetensors=True, dtype=torch.float32)
-    device = torch.device(spec["device"])
-    model.to(device).eval()
-    texts, pairs = rows["texts"], rows["pairs"]
-    order = sorted(range(len(texts)), key=lambda i: -len(texts[i]) - (len(pairs[i]) if pairs else 0))
-    logits = np.zeros((len(texts), model.config.num_labels), dtype=np.float32)
-    with torch.inference_mode():
-        for start in range(0, len(order), _BATCH):
-            chosen = order[start : start + _BATCH]
-            encoded = [_encode(tokenizer, texts[i], pairs[i] if pairs else None) for i in chosen]
-            inputs = tokenizer.pad(encoded, return_tensors="pt").to(device)
-            logits[chosen] = model(**inputs).logits.float().cpu().numpy()
-            folder.report(stage="predict", done=min(start + _BATCH, len(order)), total=len(order))
-    np.save(folder.path / "probabilities.npy", softmax(logits))
-    return {"labels": [model.config.id2label[i] for i in range(model.config.num_labels)]}
-
-
-def _encode(tokenizer: Any, text: str, pair: str | None) -> Any:
-    """One row as `transformers.pipeline` encodes it; a batch would read an empty second text differently.
-
-    Decoders' tokenizers make no token of an empty text: such a row reads one padding token.
-    """
-    encoded = tokenizer(text, pair or None, truncation=True)
-    if not encoded["input_ids"]:
-        encoded["input_ids"], encoded["attention_mask"] = [tokenizer.pad_token_id], [1]
-    return encoded
+    kind = str(spec["kind"])
+    predicted = formulation_of(kind, spec["family"]).predict_exported(
+        Path(spec["model_folder"]),
+        kind,
+        rows,
+        torch.device(spec["device"]),
+        lambda done, total: folder.report(stage="predict", done=done, total=total),
+    )
+    (folder.path / "predictions.json").write_text(json.dumps(list(predicted.values)))
+    if predicted.probabilities is not None:
+        np.save(folder.path / "probabilities.npy", predicted.probabilities)
+    return {"n_rows": len(predicted.values)}

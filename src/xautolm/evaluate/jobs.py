@@ -45,6 +45,7 @@ def import_training_stack() -> None:
         "sklearn.linear_model",
         "sklearn.feature_extraction.text",
         "xautolm.evaluate.training",
+        "xautolm.evaluate.formulations.sequence",
         "xautolm.evaluate.baselines",
         "xautolm.evaluate.measuring",
         "xautolm.evaluate.inference",

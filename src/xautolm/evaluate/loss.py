@@ -30,16 +30,58 @@ class CrossEntropy:
         """
         logits = outputs["logits"].float()
         total = self.weight_of(labels) if num_items_in_batch is None else num_items_in_batch
-        loss = nn.functional.cross_entropy(logits, labels, weight=self._weights, reduction="sum") / total
-        if not bool(torch.isfinite(loss)):
-            raise DivergedError(f"the training loss became {loss.item()}")
-        return loss
+        return finite(nn.functional.cross_entropy(logits, labels, weight=self._weights, reduction="sum") / total)
 
     def weight_of(self, labels: Tensor) -> Tensor:
         """What the summed loss of these rows is divided by for their mean: the rows, or the sum of their weights."""
         if self._weights is None:
             return torch.tensor(float(labels.numel()), device=labels.device)
         return self._weights[labels.to(self._weights.device)].sum()
+
+
+class BinaryCrossEntropy:
+    """The mean over rows and labels of the cross-entropy of "has it", optionally with the rare side weighted up."""
+
+    def __init__(self, positive_weights: Tensor | None) -> None:
+        self._positive_weights = positive_weights
+
+    def __call__(self, outputs: Any, labels: Tensor, num_items_in_batch: Any = None) -> Tensor:
+        """As `CrossEntropy`, of `logits` and 0 or 1 for each label, (n_rows, n_labels)."""
+        logits = outputs["logits"].float()
+        total = self.weight_of(labels) if num_items_in_batch is None else num_items_in_batch
+        loss = nn.functional.binary_cross_entropy_with_logits(
+            logits, labels.float(), pos_weight=self._positive_weights, reduction="sum"
+        )
+        return finite(loss / total)
+
+    def weight_of(self, labels: Tensor) -> Tensor:
+        """The answers that the labels hold."""
+        return torch.tensor(float(labels.numel()), device=labels.device)
+
+
+class SquaredError:
+    """The mean squared error of one number per row."""
+
+    def __call__(self, outputs: Any, labels: Tensor, num_items_in_batch: Any = None) -> Tensor:
+        """As `CrossEntropy`, of `logits` (n_rows, 1) and numbers (n_rows,)."""
+        values = outputs["logits"].float()[:, 0]
+        total = self.weight_of(labels) if num_items_in_batch is None else num_items_in_batch
+        return finite(nn.functional.mse_loss(values, labels.float(), reduction="sum") / total)
+
+    def weight_of(self, labels: Tensor) -> Tensor:
+        """The rows."""
+        return torch.tensor(float(labels.numel()), device=labels.device)
+
+
+def finite(loss: Tensor) -> Tensor:
+    """The loss as it is.
+
+    Raises:
+        DivergedError: it is not finite, which ends the trial.
+    """
+    if not bool(torch.isfinite(loss)):
+        raise DivergedError(f"the training loss became {loss.item()}")
+    return loss
 
 
 class BatchTrainer(Trainer):  # type: ignore[misc]  # transformers is not analysed
@@ -59,6 +101,12 @@ def class_weights(labels: Sequence[int], n_classes: int) -> NDArray[np.float64]:
     """Weights n / (n_classes * count) of shape (n_classes,), as scikit-learn's `balanced`."""
     counts = np.bincount(np.asarray(labels), minlength=n_classes)
     return np.asarray(len(labels) / (n_classes * np.maximum(counts, 1)), dtype=np.float64)
+
+
+def positive_weights(targets: Sequence[Sequence[int]], n_labels: int) -> NDArray[np.float64]:
+    """Weight of "has it" for each label, rows without it over rows with it, between 1/10 and 10; (n_labels,)."""
+    counts = np.bincount([label for target in targets for label in target], minlength=n_labels)
+    return np.asarray(np.clip((len(targets) - counts) / np.maximum(counts, 1), 0.1, 10.0), dtype=np.float64)
 
 
 def allocate_optimizer_state(optimizer: Any) -> None:

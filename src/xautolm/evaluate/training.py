@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -12,26 +13,18 @@ from torch import Tensor, nn
 from transformers import TrainerCallback, TrainingArguments, set_seed
 
 from xautolm import registry
-from xautolm.evaluate.batches import LabelledRows, has_bf16, latency_ms, predict_logits
+from xautolm.evaluate.batches import has_bf16, latency_ms
+from xautolm.evaluate.formulations import formulation_of
+from xautolm.evaluate.formulations.formulation import Formulation
 from xautolm.evaluate.job_folder import DivergedError, InvalidPipelineError, JobFolder
-from xautolm.evaluate.loss import BatchTrainer, CrossEntropy, allocate_optimizer_state, class_weights
+from xautolm.evaluate.loss import BatchTrainer, allocate_optimizer_state
+from xautolm.evaluate.metrics import task_scores
 from xautolm.evaluate.regression import fit_head
 from xautolm.evaluate.rescue import accumulation_steps, is_checkpointed, micro_batch_size, rows_per_prediction
-from xautolm.evaluate.trial_data import (
-    Fitted,
-    TrialData,
-    model_spec,
-    prepare_data,
-    stratified_subset,
-    validation_scores,
-)
-from xautolm.methods.classifier import checkpoint_activations, load_classifier, load_trainable_state, trainable_state
+from xautolm.evaluate.trial_data import N_VALIDATIONS, Fitted, TrialData, model_spec
+from xautolm.methods.classifier import checkpoint_activations, load_trainable_state, trainable_state
+from xautolm.tasks import kind_of
 
-N_VALIDATIONS = 8
-MAX_SUBSET = 256
-_MIN_SUBSET = 64
-#: The intermediate validations may cost about this share of the training.
-_VALIDATION_SHARE = 0.15
 _FP32_BYTES = 4
 
 
@@ -48,25 +41,27 @@ def evaluate_pipeline(spec: Mapping[str, Any], folder: JobFolder) -> dict[str, A
     if params["pooling"] not in model.poolings:
         raise InvalidPipelineError(f"pooling {params['pooling']!r} is not one of {model.poolings} of {model.name}")
     method = registry.load_target(spec["method_target"])
+    formulation = formulation_of(str(spec["kind"]), model.family)
     # Features that trials share go through the untrained layers of a native head: those must be the same in all trials.
     set_seed(int(spec["seed" if method.trains_by_gradient else "data_seed"]))
-    data = prepare_data(spec, model, params)
+    data = formulation.prepare(spec, model, params)
     tokenise_s = time.monotonic() - started
-    classifier = load_classifier(model, str(params["pooling"]), data.n_classes, float(params.get("dropout", 0.0)))
+    loaded = formulation.load_model(model, params, len(data.names), float(params.get("dropout", 0.0)))
     device = torch.device(spec["device"])
-    module = method.prepare(classifier, params).to(device)
+    module = method.prepare(loaded, params).to(device)
     load_s = time.monotonic() - started
-    fit = _fit_by_gradient if method.trains_by_gradient else fit_head
-    fitted = fit(module, data, params, spec, folder)
+    fit: Callable[..., Fitted] = _fit_by_gradient if method.trains_by_gradient else fit_head
+    fitted = fit(module, formulation, data, params, spec, folder)
     folder.report(stage="predict")
     predict_started = time.monotonic()
     scores = fitted.final_scores
     if scores is None:
-        n_rows = rows_per_prediction(params)
-        logits = predict_logits(module, data.tokens["validation"], data.collator, device, n_at_once=n_rows)
-        scores = validation_scores(logits, data.labels["validation"], data.n_classes)
+        predictions = formulation.predict(module, data, device, n_at_once=rows_per_prediction(params))
+        scores = task_scores(data.kind, data.targets["validation"], predictions, data.names)
     scored = time.monotonic()
-    latency = latency_ms(module, data.tokens["validation"], data.collator, device)
+    latency = latency_ms(
+        lambda row: formulation.predict(module, data, device, [row], n_at_once=1), len(data.targets["validation"])
+    )
     measured = time.monotonic()
     cached_s = data.cached_s + fitted.cached_s
     cost = {
@@ -78,6 +73,7 @@ def evaluate_pipeline(spec: Mapping[str, Any], folder: JobFolder) -> dict[str, A
         "latency_ms": latency,
         "size_mib": merged_size_mib(module),
     }
+    formulation.settle(module, data)
     state = trainable_state(module)
     checkpoint = folder.path / "checkpoint"
     checkpoint.mkdir(exist_ok=True)
@@ -107,18 +103,15 @@ def _device_memory(device: torch.device) -> dict[str, float]:
 class _CurveCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not analysed
     """Validates at fixed steps on a fixed subset, keeps the best parameters, reports progress."""
 
-    def __init__(
-        self, module: nn.Module, data: TrialData, rows: Sequence[int], folder: JobFolder, n_at_once: int
-    ) -> None:
-        self._module, self._data, self._rows, self._folder = module, data, rows, folder
-        self._n_at_once = n_at_once
+    def __init__(self, validate: Callable[[], float], module: nn.Module, folder: JobFolder) -> None:
+        self._validated, self._module, self._folder = validate, module, folder
         self._steps: set[int] = set()
         self._started = self._reported = 0.0
         self._n_steps = 1
         self.curve: list[list[float]] = []
         self.validate_s = 0.0
         self.best: dict[str, Tensor] | None = None
-        self._best_score = -1.0
+        self._best_score = -math.inf
 
     def on_train_begin(self, args: Any, state: Any, control: Any, optimizer: Any = None, **_: Any) -> None:
         allocate_optimizer_state(optimizer)  # still `load`: no smaller micro-batch helps where this does not fit
@@ -140,13 +133,7 @@ class _CurveCallback(TrainerCallback):  # type: ignore[misc]  # transformers is 
 
     def _validate(self, step: int) -> None:
         started = time.monotonic()
-        device = next(self._module.parameters()).device
-        tokens = self._data.tokens["validation"]
-        logits = predict_logits(
-            self._module, tokens, self._data.collator, device, self._rows, n_at_once=self._n_at_once
-        )
-        truth = [self._data.labels["validation"][i] for i in self._rows]
-        score = validation_scores(logits, truth, self._data.n_classes)["f1"]
+        score = self._validated()
         self.curve.append([step, time.monotonic() - self._started, score])
         if score > self._best_score:
             self._best_score, self.best = score, trainable_state(self._module)
@@ -155,27 +142,31 @@ class _CurveCallback(TrainerCallback):  # type: ignore[misc]  # transformers is 
 
 
 def _fit_by_gradient(
-    module: nn.Module, data: TrialData, params: Mapping[str, Any], spec: Mapping[str, Any], folder: JobFolder
+    module: nn.Module,
+    formulation: Formulation,
+    data: TrialData,
+    params: Mapping[str, Any],
+    spec: Mapping[str, Any],
+    folder: JobFolder,
 ) -> Fitted:
     device = torch.device(spec["device"])
-    train_labels = data.labels["train"]
-    weights = None
-    if params["class_weighting"]:
-        values = class_weights([train_labels[i] for i in data.train_rows], data.n_classes)
-        weights = torch.tensor(values, dtype=torch.float32, device=device)
-    n_subset = subset_size(len(data.train_rows), int(params["epochs"]), len(data.labels["validation"]))
-    rows = stratified_subset(
-        data.labels["validation"], n_subset / max(len(data.labels["validation"]), 1), int(spec["data_seed"])
-    )
+    rows = list(formulation.monitored_rows(data, params, int(spec["data_seed"])))
+    truth = [data.targets["validation"][row] for row in rows]
+    metric = kind_of(data.kind).metrics[0]
+
+    def validate() -> float:
+        predictions = formulation.predict(module, data, device, rows, n_at_once=rows_per_prediction(params))
+        return task_scores(data.kind, truth, predictions, data.names)[metric]
+
     if is_checkpointed(params):
         checkpoint_activations(module)
-    callback = _CurveCallback(module, data, rows, folder, rows_per_prediction(params))
+    callback = _CurveCallback(validate, module, folder)
     trainer = BatchTrainer(
         model=module,
         args=training_arguments(params, spec, folder, device),
         data_collator=data.collator,
-        train_dataset=LabelledRows(data.tokens["train"], train_labels, data.train_rows),
-        compute_loss_func=CrossEntropy(weights),
+        train_dataset=formulation.examples(data),
+        compute_loss_func=formulation.loss(data, params, device),
         callbacks=[callback],
     )
     started = time.monotonic()
@@ -186,15 +177,6 @@ def _fit_by_gradient(
     if not all(bool(torch.isfinite(p).all()) for p in module.parameters() if p.requires_grad):
         raise DivergedError("a trained parameter is not finite")
     return Fitted(curve=callback.curve, train_s=train_s, validate_s=callback.validate_s)
-
-
-def subset_size(n_rows: int, epochs: int, n_validation: int) -> int:
-    """Rows of the fixed validation subset: at most 256, fewer when the training itself is short.
-
-    A forward pass costs about a third of a training step, so s rows validated 8 times cost 8 s / 3 training rows.
-    """
-    affordable = round(_VALIDATION_SHARE * 3 / N_VALIDATIONS * n_rows * epochs)
-    return min(n_validation, MAX_SUBSET, max(_MIN_SUBSET, affordable))
 
 
 def training_arguments(

@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from transformers import AutoTokenizer
 
-from xautolm.evaluate.batches import Collator, collator_for
-from xautolm.evaluate.job_folder import DivergedError
-from xautolm.evaluate.metrics import classification_scores
+from xautolm.evaluate.batches import Collate, Collator, collator_for
 from xautolm.evaluate.tokens import TokenRows, cache_entry, load_rows, tokenise
 from xautolm.records import ModelSpec
+
+N_VALIDATIONS = 8
+MAX_SUBSET = 256
+_MIN_SUBSET = 64
+#: The intermediate validations may cost about this share of the training.
+_VALIDATION_SHARE = 0.15
 
 
 def model_spec(spec: Mapping[str, Any]) -> ModelSpec:
@@ -28,27 +31,36 @@ def model_spec(spec: Mapping[str, Any]) -> ModelSpec:
 
 @dataclass(frozen=True, slots=True)
 class TrialData:
-    """Everything that a trial needs besides its model.
+    """Everything that a trial needs besides its model; formulations add to it.
 
     Attributes:
-        labels: split name -> label index of every row.
+        kind: task kind.
+        names: labels or tags of the task, by index; empty where rows ask for numbers or texts.
+        targets: split name -> what each row asks for, in the form of `metrics.task_scores`.
         tokens: split name -> tokenised rows.
         train_rows: rows of train that this pipeline uses.
+        collator: makes a batch of examples.
         cached_s: seconds that caches saved, scaled to the rows in use, less those spent waiting for them.
     """
 
-    labels: Mapping[str, Sequence[int]]
+    kind: str
+    names: Sequence[str]
+    targets: Mapping[str, Sequence[Any]]
     tokens: Mapping[str, TokenRows]
     train_rows: Sequence[int]
-    n_classes: int
-    collator: Collator
+    collator: Collate
     cached_s: float
+
+    @property
+    def n_outputs(self) -> int:
+        """Outputs of a head over whole texts: one per label, or one number."""
+        return len(self.names) or 1
 
 
 def prepare_data(spec: Mapping[str, Any], model: ModelSpec, params: Mapping[str, Any]) -> TrialData:
     """Tokenised rows and labels of train and validation; the test split is not within reach of a trial."""
     source = Path(spec["data"])
-    labels = json.loads((source / "labels.json").read_text())
+    labels = read_targets(source)
     tokenizer = None
     tokens, cached_s = {}, 0.0
     fraction = float(params["train_fraction"])
@@ -68,13 +80,38 @@ def prepare_data(spec: Mapping[str, Any], model: ModelSpec, params: Mapping[str,
     collator, saved_s = _cached_collator(Path(spec["cache"]), model, int(params["max_length"]))
     cached_s += saved_s
     return TrialData(
-        labels={split: labels[split] for split in ("train", "validation")},
+        kind=labels["kind"],
+        names=labels["names"],
+        targets={split: labels[split] for split in ("train", "validation")},
         tokens=tokens,
-        train_rows=stratified_subset(labels["train"], fraction, int(spec["data_seed"])),
-        n_classes=int(labels["n_classes"]),
+        train_rows=training_rows(labels["train"], fraction, int(spec["data_seed"])),
         collator=collator,
         cached_s=cached_s,
     )
+
+
+def read_targets(source: Path) -> dict[str, Any]:
+    """`kind`, `names` and the targets of `train` and `validation` from the data folder of a run."""
+    return dict(json.loads((source / "labels.json").read_text()))
+
+
+def training_rows(targets: Sequence[Any], fraction: float, seed: int) -> list[int]:
+    """The share of the training rows that a pipeline uses, the same share of every class where rows have one each."""
+    return stratified_subset(strata(targets), fraction, seed)
+
+
+def strata(targets: Sequence[Any]) -> Sequence[int]:
+    """A group of each row to take equal shares of: its label, the first of its labels, else one for all.
+
+    >>> strata([2, 0]), strata([[1, 3], []]), strata([0.5, 1.5])
+    ([2, 0], [1, -1], [0, 0])
+    """
+    first = targets[0] if targets else 0
+    if isinstance(first, int):
+        return targets
+    if isinstance(first, list) and all(isinstance(item, int) for target in targets for item in target[:1]):
+        return [target[0] if target else -1 for target in targets]
+    return [0] * len(targets)
 
 
 def _cached_collator(cache: Path, model: ModelSpec, max_length: int) -> tuple[Collator, float]:
@@ -119,12 +156,10 @@ class Fitted:
     final_scores: dict[str, float] | None = None
 
 
-def validation_scores(logits: NDArray[np.float32], truth: Sequence[int], n_classes: int) -> dict[str, float]:
-    """Scores of logits (n_rows, n_classes).
+def subset_size(n_rows: int, epochs: int, n_validation: int) -> int:
+    """Rows of the fixed validation subset: at most 256, fewer when the training itself is short.
 
-    Raises:
-        DivergedError: a logit is not finite.
+    A forward pass costs about a third of a training step, so s rows validated 8 times cost 8 s / 3 training rows.
     """
-    if not np.isfinite(logits).all():
-        raise DivergedError("a validation score is not finite")
-    return classification_scores(truth, logits.argmax(axis=1).tolist(), n_classes)
+    affordable = round(_VALIDATION_SHARE * 3 / N_VALIDATIONS * n_rows * epochs)
+    return min(n_validation, MAX_SUBSET, max(_MIN_SUBSET, affordable))

@@ -11,6 +11,8 @@ from xautolm.space.feasibility import Workload
 from xautolm.space.params import Categorical, Domain, Float, Int, MethodSpace
 
 Params = Mapping[str, ParamValue]
+#: Task kinds whose rare classes can be weighted up.
+_WEIGHTED = ("text-classification", "multi-label")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +23,13 @@ class Facts:
         models: models of the run, the one to start with first.
         lengths: maximum lengths in tokens that make sense for the data, ascending.
         n_train: rows to train on.
+        kind: task kind.
     """
 
     models: Sequence[ModelSpec]
     lengths: tuple[int, ...]
     n_train: int
+    kind: str = "text-classification"
 
 
 class Method(Protocol):
@@ -58,22 +62,22 @@ def poolings(models: Sequence[ModelSpec]) -> tuple[str, ...]:
 
 def shared_params(facts: Facts) -> dict[str, Domain]:
     """Hyperparameters of every method: what the model reads and of how many rows."""
-    return {
+    shared: dict[str, Domain] = {
         "max_length": Categorical(facts.lengths),
         "pooling": Categorical(poolings(facts.models)),
         "train_fraction": Categorical((0.25, 0.5, 1.0)),
-        "class_weighting": Categorical((False, True)),
     }
+    return {**shared, "class_weighting": Categorical((False, True))} if facts.kind in _WEIGHTED else shared
 
 
 def shared_default(facts: Facts) -> dict[str, ParamValue]:
     """Known-good values of `shared_params`."""
-    return {
+    default: dict[str, ParamValue] = {
         "max_length": facts.lengths[-1],
         "pooling": facts.models[0].poolings[0],
         "train_fraction": 1.0,
-        "class_weighting": False,
     }
+    return {**default, "class_weighting": False} if facts.kind in _WEIGHTED else default
 
 
 def gradient_params(low: float, high: float) -> dict[str, Domain]:

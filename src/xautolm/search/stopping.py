@@ -32,8 +32,8 @@ ALPHA = 0.02
 MIN_CURVES = 20
 #: Curves of past trials that are read for it at most.
 MAX_CURVES = 400
-#: The metric that curves are made of.
-CURVE_METRIC = "f1"
+#: The metrics that curves are made of: the first one of a task (`tasks.TaskKind.metrics`).
+CURVE_METRICS = ("f1", "pearson")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def gains_of(result: TrialResult) -> Gains | None:
     Returns:
         One number in [0, 1] per bin, None where the trial was not validated; None for a trial without a curve.
     """
-    final = result.scores.get(CURVE_METRIC, math.nan)
+    final = next((result.scores[name] for name in CURVE_METRICS if name in result.scores), math.nan)
     if not result.is_ok or len(result.curve) < 2 or not math.isfinite(final):
         return None
     found: list[float | None] = [None] * N_BINS
@@ -149,6 +149,8 @@ class FrontStopper:
         self, objectives: Sequence[Objective], constraints: Sequence[Constraint] = (), past: Sequence[Gains] = ()
     ) -> None:
         self._objectives, self._constraints, self._past = tuple(objectives), tuple(constraints), tuple(past)
+        named = [objective.name for objective in objectives] + [constraint.name for constraint in constraints]
+        self._metric = next((name for name in CURVE_METRICS if name in named), CURVE_METRICS[0])
         self._known: tuple[int, Optimism] | None = None
 
     def optimism(self, results: Sequence[TrialResult]) -> Optimism:
@@ -166,17 +168,17 @@ class FrontStopper:
         """
         keeping = [result for result in results if result.is_ok and satisfies(result, self._constraints)]
         best_score = self.optimism(results).bound(running.curve, running.n_steps)
-        floors = [c.bound for c in self._constraints if c.name == CURVE_METRIC and c.is_minimum]
+        floors = [c.bound for c in self._constraints if c.name in CURVE_METRICS and c.is_minimum]
         is_below = any(best_score < floor for floor in floors)
         if keeping and is_below:
-            return f"at best {CURVE_METRIC} {best_score:.3f}, at least {max(floors):g} is needed"
+            return f"at best {self._metric} {best_score:.3f}, at least {max(floors):g} is needed"
         if not keeping and not is_below:
             return None
         bounds = best_case(running, self._objectives, best_score)
         valid, points = comparable(keeping or results, self._objectives)
         for result, point in zip(valid, points, strict=True):
             if (point <= bounds).all():
-                return f"at best {CURVE_METRIC} {best_score:.3f}, trial {result.trial_id} is as good and costs no more"
+                return f"at best {self._metric} {best_score:.3f}, trial {result.trial_id} is as good and costs no more"
         return None
 
 
@@ -187,5 +189,5 @@ def best_case(running: Progress, objectives: Sequence[Objective], best_score: fl
     that nothing is known of is minus infinity, which no result reaches.
     """
     spent_s = running.curve[-1][1] if running.curve else 0.0
-    known = {CURVE_METRIC: -best_score, "time": spent_s}
+    known = {"time": spent_s} | dict.fromkeys(CURVE_METRICS, -best_score)
     return np.asarray([known.get(objective.name, -math.inf) for objective in objectives], dtype=float)

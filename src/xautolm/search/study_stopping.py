@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from xautolm.errors import UsageError
 from xautolm.pareto import COSTS
 from xautolm.records import Cost, Gains, Objective, Pipeline, Progress, TrialResult
-from xautolm.search.stopping import CURVE_METRIC, FrontStopper
+from xautolm.search.stopping import CURVE_METRICS, FrontStopper
 
 #: Name of the attribute in which a trial keeps its curve, for later trials and processes.
 CURVE = "xautolm:curve"
@@ -44,7 +44,7 @@ class StudyStopper:
     def __init__(self, study: optuna.Study, objectives: Sequence[str], past: Sequence[Gains] = ()) -> None:
         _check(study, objectives)
         self._study, self._names = study, tuple(objectives)
-        known = [CURVE_METRIC if name == "score" else name for name in objectives]
+        known = [CURVE_METRICS[0] if name == "score" else name for name in objectives]
         directions = [Objective(name, "minimize") if name in COSTS else Objective(name, "maximize") for name in known]
         self._objectives = tuple(directions)
         self._rule = FrontStopper(self._objectives, (), past)
