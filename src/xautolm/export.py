@@ -99,6 +99,7 @@ def export_trial(
             "labels": list(context.labels),
             "columns": dict(context.columns),
             "trial_seed": result.seed,
+            "notes": job["notes"],
         }
         (fresh / INFO_FILE).write_text(json.dumps(info, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         (fresh / "README.md").write_text(model_card(result, model, context), encoding="utf-8")

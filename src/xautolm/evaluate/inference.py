@@ -35,7 +35,8 @@ def export_model(spec: Mapping[str, Any], folder: JobFolder) -> dict[str, Any]:
     load_trainable_state(module, load_file(Path(spec["checkpoint"]) / "trained.safetensors"))
     merged = merge_adapters(module)
     max_length = int(params["max_length"])
-    plain = formulation.to_hugging_face(merged, str(spec["kind"]), spec["labels"], max_length)
+    notes = read_notes(Path(spec["checkpoint"]))
+    plain = formulation.to_hugging_face(merged, str(spec["kind"]), spec["labels"], max_length, notes)
     tokenizer = AutoTokenizer.from_pretrained(model.path)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -43,11 +44,19 @@ def export_model(spec: Mapping[str, Any], folder: JobFolder) -> dict[str, Any]:
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
     tokenizer.model_max_length = max_length
+    if plain.can_generate() and model.family == "decoder":
+        tokenizer.padding_side = "left"  # what is written continues the end of the text
     target = Path(spec["target"])
     target.mkdir(parents=True, exist_ok=True)
     plain.save_pretrained(target, safe_serialization=True)
     tokenizer.save_pretrained(target)
-    return {"n_params": sum(p.numel() for p in plain.parameters())}
+    return {"n_params": sum(p.numel() for p in plain.parameters()), "notes": notes}
+
+
+def read_notes(checkpoint: Path) -> dict[str, Any]:
+    """`TrialData.notes` of the trial that a checkpoint is of; nothing where it was saved without."""
+    file = checkpoint / "notes.json"
+    return dict(json.loads(file.read_text())) if file.is_file() else {}
 
 
 def merge_adapters(module: nn.Module) -> nn.Module:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 if os.name == "posix":
     import fcntl
@@ -101,7 +101,6 @@ def tokenise(tokenizer: Any, texts: Sequence[str], pairs: Sequence[str] | None, 
     """Tokenise rows with truncation (of the longer text of a pair) and save them flat."""
     rows_ids: list[NDArray[np.int32]] = []
     rows_types: list[NDArray[np.int8]] = []
-    offsets = [0]
     for start in range(0, len(texts), 2000):
         chunk = list(texts[start : start + 2000])
         second = list(pairs[start : start + 2000]) if pairs is not None else None
@@ -109,14 +108,28 @@ def tokenise(tokenizer: Any, texts: Sequence[str], pairs: Sequence[str] | None, 
         for ids, types in zip(encoded["input_ids"], encoded["token_type_ids"], strict=True):
             rows_ids.append(np.asarray(ids, dtype=np.int32))
             rows_types.append(np.asarray(types, dtype=np.int8))
-            offsets.append(offsets[-1] + len(ids))
-    np.save(folder / "ids.npy", np.concatenate(rows_ids) if rows_ids else np.zeros(0, np.int32))
-    np.save(folder / "types.npy", np.concatenate(rows_types) if rows_types else np.zeros(0, np.int8))
-    np.save(folder / "offsets.npy", np.asarray(offsets, dtype=np.int64))
+    save_rows(rows_ids, folder, types=rows_types)
+
+
+def save_rows(ids: Sequence[ArrayLike], folder: Path, *, types: Sequence[ArrayLike] | None = None) -> None:
+    """Save tokenised rows flat.
+
+    Args:
+        ids: token ids of each row.
+        folder: to write to.
+        types: segment ids of each row; None = all 0.
+    """
+    rows = [np.asarray(row, dtype=np.int32) for row in ids]
+    offsets = np.cumsum([0, *(len(row) for row in rows)], dtype=np.int64)
+    flat = np.concatenate(rows) if rows else np.zeros(0, np.int32)
+    segments = [np.asarray(row, dtype=np.int8) for row in types or ()]
+    np.save(folder / "ids.npy", flat)
+    np.save(folder / "types.npy", np.concatenate(segments) if segments else np.zeros(len(flat), np.int8))
+    np.save(folder / "offsets.npy", offsets)
 
 
 def load_rows(folder: Path) -> TokenRows:
-    """Open what `tokenise` saved, memory-mapped."""
+    """Open what `save_rows` saved, memory-mapped."""
     return TokenRows(
         ids=np.load(folder / "ids.npy", mmap_mode="r"),
         types=np.load(folder / "types.npy", mmap_mode="r"),

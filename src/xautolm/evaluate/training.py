@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -78,6 +79,7 @@ def evaluate_pipeline(spec: Mapping[str, Any], folder: JobFolder) -> dict[str, A
     checkpoint = folder.path / "checkpoint"
     checkpoint.mkdir(exist_ok=True)
     save_file({name: value.contiguous() for name, value in state.items()}, checkpoint / "trained.safetensors")
+    (checkpoint / "notes.json").write_text(json.dumps(dict(data.notes)))
     parts = {
         "tokenise_s": tokenise_s,
         "validate_s": fitted.validate_s,

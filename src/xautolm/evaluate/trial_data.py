@@ -52,6 +52,11 @@ class TrialData:
     cached_s: float
 
     @property
+    def notes(self) -> Mapping[str, Any]:
+        """What an export must know of how rows were read, as JSON values."""
+        return {}
+
+    @property
     def n_outputs(self) -> int:
         """Outputs of a head over whole texts: one per label, or one number."""
         return len(self.names) or 1

@@ -89,9 +89,7 @@ def load_classifier(spec: ModelSpec, pooling: str, n_classes: int, dropout: floa
     config = AutoConfig.from_pretrained(spec.path, trust_remote_code=False)
     if spec.is_cut:
         config.num_hidden_layers = spec.n_layers
-    for key in _DROPOUT_KEYS:
-        if hasattr(config, key):
-            setattr(config, key, dropout)
+    set_dropout(config, dropout)
     options = {"config": config, "use_safetensors": True, "trust_remote_code": False, "dtype": torch.float32}
     if pooling == "native":
         config.num_labels = n_classes
@@ -101,6 +99,13 @@ def load_classifier(spec: ModelSpec, pooling: str, n_classes: int, dropout: floa
     pooler = {"add_pooling_layer": False} if spec.model_type == "bert" else {}
     encoder = AutoModel.from_pretrained(spec.path, **options, **pooler)
     return PooledClassifier(encoder, pooling, n_classes, dropout)
+
+
+def set_dropout(config: Any, dropout: float) -> None:
+    """Set all rates of dropout that a model's configuration has."""
+    for key in _DROPOUT_KEYS:
+        if hasattr(config, key):
+            setattr(config, key, dropout)
 
 
 def base_encoder(classifier: nn.Module) -> nn.Module:

@@ -114,8 +114,18 @@ class Formulation(Protocol):
         """Undo in the trained parameters what `prepare` did to the targets, before anything is predicted or saved."""
         ...
 
-    def to_hugging_face(self, module: nn.Module, kind: str, names: Sequence[str], max_length: int) -> PreTrainedModel:
-        """A standard model that needs no code of ours, from a trained one with its adapters merged."""
+    def to_hugging_face(
+        self, module: nn.Module, kind: str, names: Sequence[str], max_length: int, notes: Mapping[str, Any]
+    ) -> PreTrainedModel:
+        """A standard model that needs no code of ours.
+
+        Args:
+            module: a trained one, its adapters merged.
+            kind: task kind.
+            names: labels or tags of the task, by index.
+            max_length: tokens that the pipeline reads.
+            notes: `TrialData.notes` of the training, through JSON.
+        """
         ...
 
     def predict_exported(
@@ -129,7 +139,7 @@ class Formulation(Protocol):
         """Predict rows with nothing but an exported folder, in fp32.
 
         Args:
-            folder: the model, its tokenizer and `xautolm.json`.
+            folder: the model, its tokenizer and `xautolm.json`, which holds the `notes`.
             kind: task kind.
             rows: `texts`, `pairs` (maybe None) and, where the task has them, `words`.
             device: where to compute.

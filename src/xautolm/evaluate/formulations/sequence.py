@@ -111,7 +111,9 @@ class SequenceFormulation:
             if layer.bias is not None:
                 layer.bias.mul_(data.scale).add_(data.shift)
 
-    def to_hugging_face(self, module: nn.Module, kind: str, names: Sequence[str], max_length: int) -> PreTrainedModel:
+    def to_hugging_face(
+        self, module: nn.Module, kind: str, names: Sequence[str], max_length: int, notes: Mapping[str, Any]
+    ) -> PreTrainedModel:
         plain = to_hugging_face(module, names or ("number",), max_length)
         plain.config.problem_type = _PROBLEMS[kind]
         return plain
