@@ -252,14 +252,14 @@ def test_hub_that_cannot_be_reached(monkeypatch):
     assert "Couldn't reach 'some-org/some-data' on the Hub; check" in refused("some-org/some-data")
 
 
-def test_regression_target(tmp_path):
+def test_real_numbers_as_classes(tmp_path):
     rows = [(text, i / 7) for i, (text, _) in enumerate(GOOD)]
-    assert "looks like a regression target: 60 distinct real numbers" in refused(
-        write(tmp_path / "x.csv", csv_of(rows))
-    )
+    message = refused(write(tmp_path / "x.csv", csv_of(rows)), kind="text-classification")
+    assert "looks like a regression target: 60 distinct real numbers" in message
+    assert "`--task text-regression`" in message
     frame = pd.DataFrame(rows, columns=["text", "label"])
     frame.to_parquet(tmp_path / "x.parquet")
-    assert "looks like a regression target" in refused(str(tmp_path / "x.parquet"))
+    assert "looks like a regression target" in refused(str(tmp_path / "x.parquet"), kind="text-classification")
 
 
 @pytest.mark.parametrize("make", [int, lambda i: f"user-{i}"])
@@ -283,7 +283,7 @@ def test_nested_values_as_text(tmp_path):
 @pytest.mark.parametrize(("label", "said"), [([1], "holds list values"), ({"a": 1}, "holds dict values")])
 def test_nested_values_as_label(tmp_path, label, said):
     rows = [{"text": t, "label": label} for t, _ in GOOD]
-    assert said in refused(write(tmp_path / "x.json", json.dumps(rows)))
+    assert said in refused(write(tmp_path / "x.json", json.dumps(rows)), kind="text-classification")
 
 
 @pytest.mark.parametrize("odd", ["1", True])

@@ -19,8 +19,15 @@ from xautolm.records import Budget, Constraint, Objective
 ROLES = {
     None: ("text", "text_pair", "target"),
     "text-classification": ("text", "text_pair", "target"),
+    "multi-label": ("text", "text_pair", "target"),
+    "text-regression": ("text", "text_pair", "target"),
+    "token-classification": ("words", "target"),
     "question-answering": ("context", "question", "answers"),
+    "text-generation": ("text", "target"),
 }
+_OTHER_ROLES = (
+    "`context`, `question`, `answers` need `--task question-answering`, `words` needs `--task token-classification`"
+)
 #: Objectives that can be measured for every trial.
 OBJECTIVES = {
     "f1": Objective("f1", "maximize"),
@@ -52,8 +59,8 @@ class Settings(BaseModel):
         test: test data, sealed until the report; cut from `data` when not given.
         task: task kind; None = guessed from the columns.
         text: name of the text column, guessed when not given.
-        target: name of the label column, guessed when not given.
-        column: further columns by role (`text_pair`; `context`, `question`, `answers`).
+        target: name of the target column, guessed when not given; several columns of 0 and 1, separated by commas.
+        column: further columns by role (`text_pair`; `words`; `context`, `question`, `answers`).
         budget: time (`30m`), trials (`40trials`) or energy (`0.5kWh`).
         trial_timeout: limit per trial; None = an eighth of a time budget, 10 minutes with a budget in trials.
         memory: limit per trial; None = 80 % of what is free at the start, shared by the workers.
@@ -87,7 +94,17 @@ class Settings(BaseModel):
     data: str
     valid: str | None = None
     test: str | None = None
-    task: Literal["text-classification", "question-answering"] | None = None
+    task: (
+        Literal[
+            "text-classification",
+            "multi-label",
+            "text-regression",
+            "token-classification",
+            "question-answering",
+            "text-generation",
+        ]
+        | None
+    ) = None
     text: str | None = None
     target: str | None = None
     column: dict[str, str] = Field(default_factory=dict)
@@ -145,7 +162,7 @@ class Settings(BaseModel):
         kind = info.data.get("task")
         unknown = sorted(set(value) - set(ROLES[kind]))
         if unknown:
-            others = "" if kind else " (`context`, `question`, `answers` need `--task question-answering`)"
+            others = "" if kind else f" ({_OTHER_ROLES})"
             raise ValueError(
                 f"expected the roles {', '.join(ROLES[kind])}{others}, got {', '.join(map(repr, unknown))}"
             )

@@ -20,12 +20,19 @@ def explain(
     valid: Annotated[str | None, typer.Option(help="Validation data; cut from DATA when not given.")] = None,
     test: Annotated[str | None, typer.Option(help="Test data; cut from DATA when not given.")] = None,
     task: Annotated[
-        str | None, typer.Option(help="text-classification or question-answering; guessed when plain.")
+        str | None,
+        typer.Option(
+            help="text-classification, multi-label, text-regression, token-classification, question-answering or "
+            "text-generation; guessed when plain."
+        ),
     ] = None,
     text: Annotated[str | None, typer.Option(help="Text column, when it is not plain.")] = None,
-    target: Annotated[str | None, typer.Option(help="Label column, when it is not plain.")] = None,
+    target: Annotated[
+        str | None, typer.Option(help="Target column, when it is not plain; a,b,c = columns of 0 and 1.")
+    ] = None,
     column: Annotated[
-        list[str] | None, typer.Option(help="ROLE=NAME: text, text_pair, target; context, question, answers.")
+        list[str] | None,
+        typer.Option(help="ROLE=NAME: text, text_pair, target; words, target; context, question, answers."),
     ] = None,
     models: Annotated[str | None, typer.Option(help="Names, folders or hub ids, separated by commas.")] = None,
     methods: Annotated[str | None, typer.Option(help="head, partial, lora, full.  [default: all]")] = None,

@@ -22,10 +22,21 @@ def fit(
     test: Annotated[
         str | None, typer.Option(help="Test data, sealed until the report; cut from DATA when not given.")
     ] = None,
-    task: Annotated[str | None, typer.Option(help="text-classification; guessed when plain.")] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            help="text-classification, multi-label, text-regression, token-classification, question-answering or "
+            "text-generation; guessed when plain."
+        ),
+    ] = None,
     text: Annotated[str | None, typer.Option(help="Text column, when it is not plain.")] = None,
-    target: Annotated[str | None, typer.Option(help="Label column, when it is not plain.")] = None,
-    column: Annotated[list[str] | None, typer.Option(help="ROLE=NAME, roles: text, text_pair, target.")] = None,
+    target: Annotated[
+        str | None, typer.Option(help="Target column, when it is not plain; a,b,c = columns of 0 and 1.")
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(help="ROLE=NAME: text, text_pair, target; words, target; context, question, answers."),
+    ] = None,
     budget: Annotated[str | None, typer.Option(help="30m, 2h, 40trials.  [default: 30m]")] = None,
     trial_timeout: Annotated[str | None, typer.Option(help="Limit per trial.  [default: budget / 8]")] = None,
     memory: Annotated[

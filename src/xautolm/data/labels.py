@@ -120,22 +120,29 @@ def label_set(labels: Sequence[Label], where: str) -> tuple[Label, ...]:
     return tuple(sorted(counts))
 
 
+def is_spread(n_distinct: int, n_rows: int) -> bool:
+    """Whether more than half of the rows have a value of their own."""
+    return n_distinct > LARGEST_SHARE_DISTINCT * n_rows
+
+
 def _check_distinct(counts: Counter[Label], n_rows: int, where: str) -> None:
     n_distinct = len(counts)
-    is_many = n_distinct > LARGEST_SHARE_DISTINCT * n_rows
+    is_many = is_spread(n_distinct, n_rows)
     numbers = [label for label in counts if isinstance(label, str) and is_number(label)]
     has_fraction = any("." in label or "e" in label.casefold() for label in numbers)
     few = listing((repr(label) for label in counts), at_most=3)
     if len(numbers) == n_distinct and has_fraction and (is_many or n_distinct > MOST_NUMBERS):
         raise DataError(
             f"{where} looks like a regression target: {n_distinct:,} distinct real numbers in "
-            f"{count(n_rows, 'row')} ({few}); expected classes. Group the numbers into classes, or name "
-            "another column with `--target`"
+            f"{count(n_rows, 'row')} ({few}); expected classes. Predict the numbers with `--task text-regression`, "
+            "group them into classes, or name another column with `--target`"
         )
     if is_many and n_distinct > MOST_NUMBERS:
+        other = "text-regression" if all(isinstance(label, int) for label in counts) else "text-generation"
         raise DataError(
             f"{where} looks like an id or text column: {n_distinct:,} distinct values in "
-            f"{count(n_rows, 'row')} ({few}); expected a few classes. Name the label column with `--target`"
+            f"{count(n_rows, 'row')} ({few}); expected a few classes. Name the label column with `--target`, or, if "
+            f"these are what a model should give, say `--task {other}`"
         )
 
 

@@ -1,23 +1,20 @@
-"""Loads data into a `Task`: tables, columns, labels, splits, fingerprint, and what is odd about the data."""
+"""Loads data into a `Task`: finds the tables, the kind of task, and what reads it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from xautolm.data.columns import FLAGS, check_column, resolve_columns
-from xautolm.data.fingerprint import fingerprint_rows, row_key, sketch_rows
-from xautolm.data.labels import check_known, label_set, type_labels
-from xautolm.data.parts import Part, cut_missing, leakage, repeats
-from xautolm.data.questions import KIND as QUESTIONS
-from xautolm.data.questions import looks_like_questions, questions_task
-from xautolm.data.rows import clean_rows
-from xautolm.data.source import Tables, read_tables, sources_of
-from xautolm.data.wording import count, names
-from xautolm.errors import DataError, UsageError
-from xautolm.records import Label, Task
+from xautolm import tasks
+from xautolm.data import classification, multi_label, questions, regression
+from xautolm.data.columns import text_columns
+from xautolm.data.guessing import guess_kind
+from xautolm.data.source import read_tables
+from xautolm.data.wording import names
+from xautolm.errors import UsageError
+from xautolm.records import Task
 
-KIND = "text-classification"
-KINDS = (KIND, QUESTIONS)
+KIND = classification.KIND
+KINDS = (KIND, multi_label.KIND, regression.KIND, questions.KIND)
 
 
 def load_task(
@@ -37,11 +34,13 @@ def load_task(
         data: csv, tsv, json, jsonl or parquet file (plain or gzipped), folder saved by `datasets`, or hub id.
         valid: the validation data, if they are a file of their own.
         test: the test data, if they are a file of their own.
-        kind: task kind; None = question answering when the training data have columns `context`, `question` and
-            `answers` and no column was named, else text classification.
+        kind: task kind; None = guessed: question answering when the training data have columns `context`, `question`
+            and `answers` and no column was named, multi-label when the target holds lists, regression when it holds
+            real numbers, else text classification. A guess that reads the cells is said in `warnings`.
         text: name of the text column; guessed when plain.
-        target: name of the label column; guessed when plain.
-        columns: role (`text`, `text_pair`, `target`; `context`, `question`, `answers`) -> column name.
+        target: name of the target column; guessed when plain. Several columns of 0 and 1, separated by commas, are
+            multi-label.
+        columns: role -> column name; the roles of a kind are those of `tasks.KINDS`.
         seed: seed of the cut.
 
     Returns:
@@ -55,84 +54,22 @@ def load_task(
     if kind not in (None, *KINDS):
         raise UsageError(f"expected the task {names(KINDS)}, came {kind!r}; other tasks are not supported yet")
     tables = read_tables(data, valid=valid, test=test)
-    if kind is None and not (text or target or columns) and looks_like_questions(tables.tables["train"]):
-        kind = QUESTIONS
-    if kind != QUESTIONS:
-        return _labelled_task(tables, _columns(tables, text, target, columns), seed)
+    notes: list[str] = []
+    if kind is None:
+        kind, notes = guess_kind(tables, text, target, columns)
+    if kind == multi_label.KIND:
+        return multi_label.multi_label_task(tables, text, target, columns, seed, notes)
+    if kind == regression.KIND:
+        roles = text_columns(tables, text, target, columns, regression.SCORES)
+        return regression.regression_task(tables, roles, seed, notes)
+    if kind == questions.KIND:
+        _check_no_text(text, target, kind)
+        return questions.questions_task(tables, columns, seed)
+    return classification.classification_task(tables, text_columns(tables, text, target, columns), seed)
+
+
+def _check_no_text(text: str | None, target: str | None, kind: str) -> None:
+    """Refuse the options of texts with a target for a kind that has other roles."""
     if text or target:
-        raise UsageError(
-            "`--text` and `--target` are for text classification; name the columns of question answering with "
-            "`--column context=NAME`, `--column question=NAME` and `--column answers=NAME`"
-        )
-    return questions_task(tables, columns, seed)
-
-
-def _labelled_task(tables: Tables, roles: Mapping[str, str], seed: int) -> Task:
-    parts, labels, warnings = _parts(tables, roles)
-    fingerprint = fingerprint_rows({role: _labelled(part, labels) for role, part in parts.items()})
-    sketch = sketch_rows(key for part in parts.values() for key in part.keys)
-    parts, notes = cut_missing(parts, seed)
-    return Task(
-        dataset_id=tables.dataset_id,
-        kind=KIND,
-        labels=labels,
-        train=parts["train"].split(),
-        validation=parts["validation"].split(),
-        test=parts["test"].split() if "test" in parts else None,
-        columns=roles,
-        sources=sources_of(tables, fingerprint),
-        fingerprint=fingerprint,
-        sketch=sketch,
-        warnings=(*warnings, *notes, *repeats(parts["train"]), *_conflicts(parts["train"]), *leakage(parts)),
-    )
-
-
-def _columns(tables: Tables, text: str | None, target: str | None, columns: Mapping[str, str] | None) -> dict[str, str]:
-    train = tables.tables["train"]
-    available = [str(name) for name in train.frame.columns]
-    if len(available) == 1:
-        raise DataError(
-            f"`{train.where}` has one column, {available[0]!r}; expected at least a text and a target "
-            "column. Check the delimiter (csv: comma, tsv: tab) and the header line"
-        )
-    roles = resolve_columns(available, text=text, target=target, columns=columns, where=train.where)
-    for table in tables.tables.values():
-        for role, name in roles.items():
-            check_column(name, [str(column) for column in table.frame.columns], FLAGS[role], table.where)
-    return roles
-
-
-def _parts(tables: Tables, roles: Mapping[str, str]) -> tuple[dict[str, Part], tuple[Label, ...], list[str]]:
-    rows = {role: clean_rows(table, roles) for role, table in tables.tables.items()}
-    target = f"column `{roles['target']}`"
-    where = {role: f"`{table.where}`: {target}" for role, table in tables.tables.items()}
-    delimited = {role for role, table in tables.tables.items() if table.is_delimited}
-    typed, notes = type_labels({role: part.labels for role, part in rows.items()}, delimited, where["train"])
-    labels = label_set(typed["train"], where["train"])
-    for role, found in typed.items():
-        check_known(found, labels, where[role])
-    index = {label: i for i, label in enumerate(labels)}
-    parts = {}
-    for role, part in rows.items():
-        keys = _keys(part.texts, part.pairs)
-        parts[role] = Part(part.texts, part.pairs, [index[label] for label in typed[role]], keys, keys)
-    return parts, labels, [note for part in rows.values() for note in part.notes] + notes
-
-
-def _keys(texts: Sequence[str], pairs: Sequence[str] | None) -> list[str]:
-    if pairs is None:
-        return [row_key(text) for text in texts]
-    return [row_key(text, pair) for text, pair in zip(texts, pairs, strict=True)]
-
-
-def _labelled(part: Part, labels: Sequence[Label]) -> list[tuple[str, str | None, Label]]:
-    pairs = part.pairs if part.pairs is not None else [None] * len(part.texts)
-    return [(t, p, labels[i]) for t, p, i in zip(part.texts, pairs, part.classes, strict=True)]
-
-
-def _conflicts(train: Part) -> list[str]:
-    """A sentence when texts of train have several labels."""
-    first: dict[str, int] = {}
-    rows = zip(train.keys, train.classes, strict=True)
-    conflicts = {key for key, label in rows if first.setdefault(key, label) != label}
-    return [f"{count(len(conflicts), 'text')} in train with more than one label"] if conflicts else []
+        roles = ", ".join(f"`--column {role}=NAME`" for role in tasks.KINDS[kind].roles)
+        raise UsageError(f"`--text` and `--target` do not fit `{kind}`; name its columns with {roles}")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from xautolm.data.split import TINY, cut_splits, split_shares
 from xautolm.data.wording import count
 from xautolm.errors import DataError
-from xautolm.records import Answer, Split
+from xautolm.records import Answer, Split, Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +21,13 @@ class Part:
     Attributes:
         texts: first (or only) text of each row.
         pairs: second text of each row, None for single-text tasks.
-        classes: label index of each row, by which cuts are stratified; all 0 where rows have answers.
+        classes: by which cuts are stratified: label index of each row, or a stratum (all 0 = none).
         keys: identity of each row up to case and white space.
         groups: rows of one group go to the same split; the keys, or something coarser.
-        answers: accepted answers of each row, None for tasks with labels.
+        answers: accepted answers of each row, None for tasks without.
+        targets: what each row asks for where it has neither one label nor answers.
+        words: words of each row, None where rows are not split into words.
+        kept: labels of each row, of none of which train may lose the last row; None = its class.
     """
 
     texts: Sequence[str]
@@ -33,6 +36,9 @@ class Part:
     keys: Sequence[str]
     groups: Sequence[str]
     answers: Sequence[tuple[Answer, ...]] | None = None
+    targets: Sequence[Target] | None = None
+    words: Sequence[tuple[str, ...]] | None = None
+    kept: Sequence[Collection[int]] | None = None
 
     @property
     def n_rows(self) -> int:
@@ -40,22 +46,20 @@ class Part:
 
     def take(self, rows: NDArray[np.int64]) -> Part:
         """The given rows, in that order."""
-        return Part(
-            [self.texts[i] for i in rows],
-            None if self.pairs is None else [self.pairs[i] for i in rows],
-            [self.classes[i] for i in rows],
-            [self.keys[i] for i in rows],
-            [self.groups[i] for i in rows],
-            None if self.answers is None else [self.answers[i] for i in rows],
-        )
+        columns = {field.name: getattr(self, field.name) for field in fields(self)}
+        taken = {name: [column[i] for i in rows] for name, column in columns.items() if column is not None}
+        return replace(self, **taken)
 
     def split(self) -> Split:
         """The rows as a task holds them."""
+        has_labels = self.answers is None and self.targets is None
         return Split(
             texts=tuple(self.texts),
             pairs=None if self.pairs is None else tuple(self.pairs),
-            labels=tuple(self.classes) if self.answers is None else (),
+            labels=tuple(self.classes) if has_labels else (),
             answers=None if self.answers is None else tuple(self.answers),
+            targets=None if self.targets is None else tuple(self.targets),
+            words=None if self.words is None else tuple(self.words),
         )
 
 
@@ -81,7 +85,7 @@ def cut_missing(parts: Mapping[str, Part], seed: int, group: str = "text") -> tu
             f"no test split: {count(train.n_rows, 'training row')} are too few to cut one (fewer than {TINY}); the "
             "scores reported are validation scores, which are too good. Give more rows or `--test`"
         )
-    cut = cut_splits(train.groups, train.classes, validation=validation, test=test, seed=seed)
+    cut = cut_splits(train.groups, train.classes, validation=validation, test=test, seed=seed, kept=train.kept)
     whole = {"train": train.take(cut.train)}
     for role, rows, share in (("validation", cut.validation, validation), ("test", cut.test, test)):
         if role in parts:
@@ -102,6 +106,19 @@ def repeats(train: Part, noun: str = "text") -> list[str]:
     if not n_repeats:
         return []
     return [f"{count(n_repeats, 'row')} of {train.n_rows:,} in train repeat an earlier row's {noun}"]
+
+
+def conflicts(train: Part, noun: str) -> list[str]:
+    """A sentence when texts of train ask for different things.
+
+    Args:
+        train: the rows.
+        noun: what is asked for: `label`, `score`.
+    """
+    first: dict[str, object] = {}
+    asked: Sequence[object] = train.classes if train.targets is None else train.targets
+    different = {key for key, found in zip(train.keys, asked, strict=True) if first.setdefault(key, found) != found}
+    return [f"{count(len(different), 'text')} in train with more than one {noun}"] if different else []
 
 
 def leakage(parts: Mapping[str, Part]) -> list[str]:

@@ -9,13 +9,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from xautolm.data.answers import answers_of
-from xautolm.data.columns import check_column, guess
-from xautolm.data.fingerprint import fingerprint_rows, row_key, sketch_rows
-from xautolm.data.parts import Part, cut_missing, leakage, repeats
+from xautolm.data.assembly import Reading, assembled, text_keys
+from xautolm.data.columns import find_columns
+from xautolm.data.fingerprint import row_key
+from xautolm.data.parts import Part, leakage, repeats
 from xautolm.data.rows import LARGEST_SHARE_UNUSABLE, encodable, text_cells
-from xautolm.data.source import Table, Tables, sources_of
-from xautolm.data.wording import count, names
-from xautolm.errors import DataError, UsageError
+from xautolm.data.source import Table, Tables
+from xautolm.data.wording import count
+from xautolm.errors import DataError
 from xautolm.records import Task
 
 KIND = "question-answering"
@@ -57,51 +58,11 @@ def questions_task(tables: Tables, columns: Mapping[str, str] | None, seed: int)
         DataError: a column is missing or of another form, or no row has an answer.
         UsageError: an unknown role.
     """
-    roles = _columns(tables, columns)
+    roles = find_columns(tables, {role: (known,) for role, known in NAMES.items()}, columns, KIND)
     read = {role: _read(table, roles) for role, table in tables.tables.items()}
     parts = {role: item.part for role, item in read.items()}
-    fingerprint = fingerprint_rows({role: _rows(part) for role, part in parts.items()})
-    sketch = sketch_rows(key for part in parts.values() for key in part.keys)
-    parts, notes = cut_missing(parts, seed, group="context")
-    oddities = (*repeats(parts["train"], "question and context"), *leakage(parts), *_shared_contexts(parts))
-    return Task(
-        dataset_id=tables.dataset_id,
-        kind=KIND,
-        labels=(),
-        train=parts["train"].split(),
-        validation=parts["validation"].split(),
-        test=parts["test"].split() if "test" in parts else None,
-        columns=roles,
-        sources=sources_of(tables, fingerprint),
-        fingerprint=fingerprint,
-        sketch=sketch,
-        warnings=(*(note for item in read.values() for note in item.notes), *notes, *oddities),
-    )
-
-
-def _columns(tables: Tables, columns: Mapping[str, str] | None) -> dict[str, str]:
-    named = dict(columns or {})
-    unknown = next((role for role in named if role not in NAMES), None)
-    if unknown is not None:
-        raise UsageError(f"`--column` knows the roles {names(NAMES)} for question answering, came {unknown!r}")
-    if len(set(named.values())) < len(named):
-        raise UsageError(f"one column cannot have two roles, came {named!r}; name different columns")
-    train = tables.tables["train"]
-    available = [str(name) for name in train.frame.columns]
-    roles: dict[str, str] = {}
-    for role, known in NAMES.items():
-        free = [name for name in available if name not in named.values() and name not in roles.values()]
-        found = named.get(role) or guess(free, (known,))
-        if found is None:
-            raise DataError(
-                f"`{train.where}`: which column holds the {role} is not plain from the names {names(available)}; "
-                f"name it with `{FLAGS[role]}`"
-            )
-        roles[role] = found
-    for table in tables.tables.values():
-        for role, name in roles.items():
-            check_column(name, [str(column) for column in table.frame.columns], FLAGS[role], table.where)
-    return roles
+    reading = Reading(KIND, roles, parts, notes=[note for item in read.values() for note in item.notes])
+    return assembled(tables, reading, seed, rows=_rows, oddities=_oddities, group="context")
 
 
 def _read(table: Table, roles: Mapping[str, str]) -> _Read:
@@ -153,13 +114,19 @@ def _part(
             f"{count(n_misplaced, 'answer')} in `{table.where}` not at the stated position of the context: kept as "
             "text, without position"
         )
-    keys = [row_key(text, pair) for text, pair in zip(texts, pairs, strict=True)]
-    return Part(texts, pairs, [0] * len(texts), keys, [row_key(pair) for pair in pairs], answers)
+    groups = [row_key(pair) for pair in pairs]
+    return Part(texts, pairs, [0] * len(texts), text_keys(texts, pairs), groups, answers)
 
 
 def _rows(part: Part) -> Iterator[tuple[str, str, list[tuple[str, int | None]]]]:
     for text, pair, answers in zip(part.texts, part.pairs or (), part.answers or (), strict=True):
         yield text, pair, [(answer.text, answer.start) for answer in answers]
+
+
+def _oddities(parts: Mapping[str, Part]) -> Iterator[str]:
+    yield from repeats(parts["train"], "question and context")
+    yield from leakage(parts)
+    yield from _shared_contexts(parts)
 
 
 def _shared_contexts(parts: Mapping[str, Part]) -> list[str]:

@@ -1,8 +1,8 @@
-"""Turns a table into usable rows: texts are strings, rows without text or label are dropped and counted."""
+"""Turns a table into usable rows: texts are strings, rows without text or target are dropped and counted."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +18,10 @@ LARGEST_SHARE_UNUSABLE = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Usable rows, column-wise; labels are raw (csv: strings).
+    """Usable rows, column-wise.
 
     Attributes:
+        labels: what each row asks for, as read: a raw label (csv: a string), or what the caller made of it.
         notes: sentences about what was dropped or converted.
     """
 
@@ -30,32 +31,37 @@ class Rows:
     notes: list[str]
 
 
-def clean_rows(table: Table, columns: Mapping[str, str]) -> Rows:
-    """Take text, text pair and label from a table.
+def clean_rows(
+    table: Table, columns: Mapping[str, str], cells: Sequence[Any] | None = None, noun: str = "label"
+) -> Rows:
+    """Take text, text pair and target from a table.
 
     Args:
         table: with at least one row and the named columns.
         columns: role -> column.
+        cells: targets that were already read, None where a row has none, (n_rows,); by default those of the column
+            are taken as labels.
+        noun: what a target is called in messages.
 
     Returns:
         The rows that have all they need, in order, texts as written.
 
     Raises:
         DataError: a text column of numbers or of nested values, or more than half of the rows lack text or
-            label.
+            target.
     """
     notes: list[str] = []
     texts = text_cells(table, columns["text"], "--text", notes)
     pairs = text_cells(table, columns["text_pair"], "--text", notes) if "text_pair" in columns else None
-    labels = _label_cells(table, columns["target"])
+    labels = label_cells(table, columns["target"]) if cells is None else cells
     no_text = [text is None or (pairs is not None and pairs[i] is None) for i, text in enumerate(texts)]
     keep = [i for i, label in enumerate(labels) if label is not None and not no_text[i]]
     n_no_text, n_dropped = sum(no_text), len(labels) - len(keep)
-    lacks = f"{n_no_text:,} without text, {n_dropped - n_no_text:,} without label"
+    lacks = f"{n_no_text:,} without text, {n_dropped - n_no_text:,} without {noun}"
     if n_dropped > LARGEST_SHARE_UNUSABLE * len(labels):
         raise DataError(
             f"`{table.where}`: {n_dropped:,} of {count(len(labels), 'row')} cannot be used ({lacks}); expected text "
-            f"in {_text_columns(columns)} and a label in `{columns['target']}`. Correct the file, or name other "
+            f"in {_text_columns(columns)} and a {noun} in `{columns['target']}`. Correct the file, or name other "
             "columns with `--text` and `--target`"
         )
     if n_dropped:
@@ -134,7 +140,8 @@ def is_number(text: str) -> bool:
         return False
 
 
-def _label_cells(table: Table, column: str) -> list[Any]:
+def label_cells(table: Table, column: str) -> list[Any]:
+    """The cells of a target column, stripped in csv and tsv; None where one is missing or blank."""
     series = table.frame[column]
     cells: list[Any] = []
     for value, null in zip(series.tolist(), series.isna().tolist(), strict=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,18 +45,27 @@ def split_shares(n_rows: int, *, validation: bool, test: bool) -> tuple[float, f
     return (share if validation else 0.0), (share if test else 0.0)
 
 
-def cut_splits(keys: Sequence[str], labels: Sequence[int], *, validation: float, test: float, seed: int) -> Cut:
+def cut_splits(
+    keys: Sequence[str],
+    labels: Sequence[int],
+    *,
+    validation: float,
+    test: float,
+    seed: int,
+    kept: Sequence[Collection[int]] | None = None,
+) -> Cut:
     """Cut validation and test rows from the training rows.
 
-    Rows with equal keys go to the same split, so the cuts leak nothing by construction. Every class keeps a
-    row in train.
+    Rows with equal keys go to the same split, so the cuts leak nothing by construction. Every class, and
+    everything in `kept`, keeps a row in train.
 
     Args:
         keys: `row_key` of each row, (n_rows,).
-        labels: class index of each row, (n_rows,).
+        labels: class index of each row, (n_rows,); the cut keeps the shares of the classes.
         validation: share of the rows for validation, 0 for none.
         test: share of the rows for test, 0 for none.
         seed: the same seed gives the same cut.
+        kept: what each row has of which train must not lose the last, (n_rows,); None = its class.
 
     Returns:
         Row numbers of the three splits, disjoint and complete.
@@ -78,7 +87,7 @@ def cut_splits(keys: Sequence[str], labels: Sequence[int], *, validation: float,
         members = by_class[label]
         order = rng.permutation(len(members))
         _fill(place, [members[i] for i in order], quotas[label])
-    _return_lost_classes(place, classes, groups)
+    _return_lost(place, [{label} for label in classes.tolist()] if kept is None else kept, groups)
     return Cut(*(np.flatnonzero(place == split) for split in range(3)))
 
 
@@ -106,11 +115,17 @@ def _fill(place: NDArray[np.int64], groups: list[NDArray[np.int64]], quota: NDAr
             room[best] -= len(group)
 
 
-def _return_lost_classes(place: NDArray[np.int64], classes: NDArray[np.int64], groups: list[NDArray[np.int64]]) -> None:
-    """Where a class has no row left in train, bring its first group back."""
-    missing = set(np.unique(classes).tolist()) - set(np.unique(classes[place == 0]).tolist())
+def _return_lost(place: NDArray[np.int64], kept: Sequence[Collection[int]], groups: list[NDArray[np.int64]]) -> None:
+    """Where something has no row left in train, bring the first group back that has it."""
+    missing = _union(kept, range(len(kept))) - _union(kept, np.flatnonzero(place == 0).tolist())
     for group in groups:
-        found = missing & set(classes[group].tolist())
+        if not missing:
+            return
+        found = missing & _union(kept, group.tolist())
         if found:
             place[group] = 0
             missing -= found
+
+
+def _union(kept: Sequence[Collection[int]], rows: Iterable[int]) -> set[int]:
+    return {item for row in rows for item in kept[row]}

@@ -1,4 +1,4 @@
-"""The data summary that a run prints first: rows, classes, lengths in tokens, and what is odd."""
+"""The data summary that a run prints first: rows, targets, lengths in tokens, and what is odd."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from xautolm.data.wording import count, listing
+from xautolm.data.targets import label_shares, target_line
 from xautolm.errors import ModelError
 from xautolm.records import Label, Split, Task
 
@@ -19,17 +19,8 @@ from xautolm.records import Label, Split, Task
 MOST_TOKENS_PER_WORD = 1.8
 MULTILINGUAL_MODEL = "intfloat/multilingual-e5-small"
 
+_TARGETS = {"text-classification": "label", "multi-label": "labels", "text-regression": "score"}
 _BATCH = 1024  # rows tokenised at a time: the tokenizer's results take far more memory than the lengths
-_CLASSES_SHOWN = 8
-
-
-@dataclass(frozen=True, slots=True)
-class AnswerCounts:
-    """Training rows: all, those with an answer, those whose main answer is a span at a known place in the context."""
-
-    n_rows: int
-    n_answered: int
-    n_spans: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +31,12 @@ class DataSummary:
         dataset_id: name of the data.
         columns: role -> column.
         rows: split -> number of rows.
-        class_shares: label -> share of the training rows, largest first; empty where rows have answers.
+        class_shares: label -> share of the training rows that have it, largest first; empty without labels.
         length_percentiles: `p50`, `p90`, `p99`, `max` -> tokens per training row, special tokens included.
         tokens_per_word: tokens per word of the training texts, special tokens left out.
         warnings: sentences, those of the task first.
-        answers: None for tasks with labels.
+        asked: what the rows ask for, a line for the console.
+        kind: task kind.
     """
 
     dataset_id: str
@@ -54,7 +46,8 @@ class DataSummary:
     length_percentiles: Mapping[str, int]
     tokens_per_word: float
     warnings: tuple[str, ...] = field(default=())
-    answers: AnswerCounts | None = None
+    asked: str = ""
+    kind: str = "text-classification"
 
 
 def token_lengths(tokenizer_file: str | Path, split: Split) -> NDArray[np.int64]:
@@ -120,8 +113,6 @@ def summarise(task: Task, lengths: NDArray[np.int64]) -> DataSummary:
     Returns:
         The summary; it warns when the embedded English encoder cannot read the texts well.
     """
-    counts = np.bincount(np.asarray(task.train.labels, dtype=np.int64), minlength=len(task.labels))
-    order = np.argsort(-counts, kind="stable")
     splits = {"train": task.train, "validation": task.validation, "test": task.test}
     # "higher" gives a length that occurs, so that cutting there keeps at least that share of the rows whole
     p50, p90, p99 = np.percentile(lengths, [50, 90, 99], method="higher")
@@ -130,19 +121,13 @@ def summarise(task: Task, lengths: NDArray[np.int64]) -> DataSummary:
         dataset_id=task.dataset_id,
         columns=dict(task.columns),
         rows={role: split.n_rows for role, split in splits.items() if split is not None},
-        class_shares=tuple((task.labels[i], float(counts[i] / counts.sum())) for i in order),
-        answers=_answer_counts(task.train),
+        class_shares=label_shares(task),
+        asked=target_line(task),
+        kind=task.kind,
         length_percentiles={"p50": int(p50), "p90": int(p90), "p99": int(p99), "max": int(lengths.max())},
         tokens_per_word=per_word,
         warnings=(*task.warnings, *_language_warning(per_word)),
     )
-
-
-def _answer_counts(train: Split) -> AnswerCounts | None:
-    if train.answers is None:
-        return None
-    main = [answers[0] for answers in train.answers if answers]
-    return AnswerCounts(train.n_rows, len(main), sum(answer.start is not None for answer in main))
 
 
 def _language_warning(per_word: float) -> tuple[str, ...]:
@@ -161,33 +146,25 @@ def summary_lines(summary: DataSummary) -> list[str]:
         summary: from `summarise`.
 
     Returns:
-        Lines without line ends: data, classes (or answers), length, and one per warning.
+        Lines without line ends: data, what is asked for, length, and one per warning.
     """
     rows = ", ".join(f"{n:,} {role}" for role, n in summary.rows.items())
     p = summary.length_percentiles
     return [
-        f"Data      {summary.dataset_id}: {rows} rows; {_columns_line(summary.columns)}",
-        _target_line(summary),
+        f"Data      {summary.dataset_id}: {rows} rows; {_columns_line(summary)}",
+        summary.asked,
         f"Length    tokens per row: median {p['p50']:,}, 90 % up to {p['p90']:,}, 99 % up to {p['p99']:,}, "
         f"longest {p['max']:,}; {summary.tokens_per_word:.2f} tokens per word",
         *(f"Warning   {warning}" for warning in summary.warnings),
     ]
 
 
-def _columns_line(columns: Mapping[str, str]) -> str:
+def _columns_line(summary: DataSummary) -> str:
+    """Which column holds what, the target last."""
+    columns = summary.columns
     if "answers" in columns:
         return ", ".join(f"{role} in `{columns[role]}`" for role in ("question", "context", "answers"))
+    if "words" in columns:
+        return f"words in `{columns['words']}`, tags in `{columns['target']}`"
     texts = " and ".join(f"`{columns[role]}`" for role in ("text", "text_pair") if role in columns)
-    return f"text in {texts}, label in `{columns['target']}`"
-
-
-def _target_line(summary: DataSummary) -> str:
-    found = summary.answers
-    if found is not None:
-        return (
-            f"Answers   {found.n_answered:,} of {found.n_rows:,} training rows have one, {found.n_spans:,} of them as "
-            "a span of the context"
-        )
-    classes = (f"{label} {100 * share:.1f} %" for label, share in summary.class_shares)
-    shares = listing(classes, at_most=_CLASSES_SHOWN)
-    return f"Classes   {count(len(summary.class_shares), 'class')}: {shares}"
+    return f"text in {texts}, {_TARGETS.get(summary.kind, 'target')} in `{columns['target']}`"

@@ -11,7 +11,7 @@ import io
 import json
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,7 +116,7 @@ def read_folder(path: str | Path) -> dict[str, pd.DataFrame]:
 
 
 def dataset_tables(loaded: datasets.Dataset | datasets.DatasetDict) -> dict[str, pd.DataFrame]:
-    """Turn loaded `datasets` objects into tables; class labels become their names (-1, no label: None)."""
+    """Turn loaded `datasets` objects into tables; class labels, also in lists, become their names (-1: None)."""
     if not isinstance(loaded, Mapping):
         return {"train": _dataset_frame(loaded)}
     return {str(name): _dataset_frame(part) for name, part in loaded.items()}
@@ -127,10 +127,17 @@ def _dataset_frame(dataset: datasets.Dataset) -> pd.DataFrame:
 
     frame: pd.DataFrame = dataset.with_format("arrow")[:].to_pandas(integer_object_nulls=True)
     for column, feature in dataset.features.items():
+        inner = getattr(feature, "feature", None)
         if isinstance(feature, datasets.ClassLabel):
             names_of = dict(enumerate(feature.names))
             frame[column] = pd.Series([names_of.get(value) for value in frame[column].tolist()], dtype=object)
+        elif isinstance(inner, datasets.ClassLabel):
+            frame[column] = pd.Series([_named(row, inner.names) for row in frame[column].tolist()], dtype=object)
     return frame
+
+
+def _named(row: Sequence[int] | None, labels: Sequence[str]) -> list[str | None] | None:
+    return None if row is None else [labels[i] if 0 <= i < len(labels) else None for i in row]
 
 
 def _read_bytes(path: Path, kind: str, is_gzipped: bool) -> bytes:

@@ -1,19 +1,34 @@
 """Meta-features: what a task and a machine look like as named numbers, so that tasks can be compared.
 
-Every set of features has a versioned name (`classification/2`, `generation/1`, `system/1`). A name keeps its meaning
-over all versions, so that profiles of different versions can be compared by the names that both have; adding, removing
-or redefining a feature needs a new number.
+Every set of features has a versioned name (`classification/2`, `multi-label/1`, `generation/1`, `system/1`). A name
+keeps its meaning over all versions, so that profiles of different versions can be compared by the names that both have;
+adding, removing or redefining a feature needs a new number.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from xautolm.metafeatures.generation import embedding_similarity, generation_features
+from xautolm.metafeatures.label_sets import (
+    label_set_features,
+    label_sets,
+    linear_landmark_of_sets,
+    neighbour_landmark_of_sets,
+)
 from xautolm.metafeatures.labels import label_features
 from xautolm.metafeatures.landmarks import linear_landmark, tree_landmark
+from xautolm.metafeatures.scores import (
+    linear_correlation,
+    neighbour_correlation,
+    numbers,
+    overlap_correlation,
+    score_features,
+)
 from xautolm.metafeatures.semantic import TaskEmbeddings, mean_embedding, neighbour_landmark
 from xautolm.metafeatures.text import documents, text_features
 from xautolm.metafeatures.tokens import token_features
@@ -22,6 +37,8 @@ from xautolm.records import Profile, Task
 from xautolm.space.catalogue import embedded_folder
 
 CLASSIFICATION_SCHEMA = "classification/2"
+MULTI_LABEL_SCHEMA = "multi-label/1"
+REGRESSION_SCHEMA = "regression/1"
 GENERATION_SCHEMA = "generation/1"
 SYSTEM_SCHEMA = "system/2"
 
@@ -47,8 +64,12 @@ PUBLISHED_GENERATION = (
 
 
 def schema_of(task: Task) -> str:
-    """Version of the features of a task: those of labels or those of answers."""
-    return CLASSIFICATION_SCHEMA if task.train.answers is None else GENERATION_SCHEMA
+    """Version of the features of a task, by what its rows ask for."""
+    if task.train.answers is not None:
+        return GENERATION_SCHEMA
+    return {"multi-label": MULTI_LABEL_SCHEMA, "text-regression": REGRESSION_SCHEMA}.get(
+        task.kind, CLASSIFICATION_SCHEMA
+    )
 
 
 def profile_task(
@@ -57,8 +78,7 @@ def profile_task(
     """Compute the features of a task from its training split.
 
     Args:
-        task: text classification, one text or a pair (a pair counts as its two texts joined by a space where one
-            document is needed), or question answering.
+        task: of any kind; a pair of texts counts as the two joined by a space where one document is needed.
         embeddings: of a sample of the training rows; without them the features that need them are 0.
         tokenizer_file: `tokenizer.json` of the embedded encoder; None = where it is installed.
         exact: compute landmarks and ROUGE-L on all rows, as published, instead of on seeded samples. Lengths in tokens
@@ -66,40 +86,70 @@ def profile_task(
             of a text; the other features always see everything.
 
     Returns:
-        The published names first, in the published order, then the others; finite values.
+        The published names first, in the published order, where the kind has any; then the others. Finite values.
     """
     tokenizer_file = tokenizer_file or embedded_folder() / "tokenizer.json"
     if task.train.answers is not None:
         values = generation_features(task, tokenizer_file, embeddings, exact=exact)
         return _published_first(values, PUBLISHED_GENERATION)
-    texts, labels = documents(task.train), task.train.labels
-    landmarks = {
-        "tree_landmark": tree_landmark(texts, labels, exact=exact),
-        "linear_landmark": linear_landmark(texts, labels, exact=exact),
-        **embedding_features(task, embeddings),
-    }
+    texts = documents(task.train)
+    target = _target_features(task, texts, exact=exact)
     values = {
         **text_features(texts),
-        **label_features(labels),
+        **target.asked,
         "n_validation": float(task.validation.n_rows),
         **token_features(texts, tokenizer_file),
         **word_features(texts),
         **character_features(texts),
         "duplicate_share": duplicate_share(texts),
         **pair_features(task.train.texts, task.train.pairs),
-        **landmarks,
+        **target.landmarks,
+        **embedding_features(task, embeddings),
     }
-    return _published_first(values, PUBLISHED_CLASSIFICATION)
+    is_classification = schema_of(task) == CLASSIFICATION_SCHEMA
+    return _published_first(values, PUBLISHED_CLASSIFICATION) if is_classification else values
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """Features of what the rows of a task ask for: counted, and learned by cheap learners."""
+
+    asked: Mapping[str, float]
+    landmarks: Mapping[str, float]
+
+
+def _target_features(task: Task, texts: Sequence[str], *, exact: bool) -> _Target:
+    train = task.train
+    if task.kind == "multi-label":
+        sets = label_sets(train)
+        return _Target(label_set_features(sets), {"linear_landmark": linear_landmark_of_sets(texts, sets, exact=exact)})
+    if task.kind == "text-regression":
+        values = numbers(train)
+        landmarks = {
+            "linear_correlation": linear_correlation(texts, values, exact=exact),
+            "overlap_correlation": overlap_correlation(train.texts, train.pairs, values),
+        }
+        return _Target(score_features(values), landmarks)
+    landmarks = {
+        "tree_landmark": tree_landmark(texts, train.labels, exact=exact),
+        "linear_landmark": linear_landmark(texts, train.labels, exact=exact),
+    }
+    return _Target(label_features(train.labels), landmarks)
 
 
 def embedding_features(task: Task, embeddings: TaskEmbeddings | None) -> dict[str, float]:
     """Those features of `profile_task` that need embeddings; 0 without them."""
     if task.train.answers is not None:
         return {"embedding_similarity": embedding_similarity(embeddings)}
-    if embeddings is None:
-        return {"neighbour_landmark": 0.0}
-    labels = [task.train.labels[row] for row in embeddings.rows.tolist()]
-    return {"neighbour_landmark": neighbour_landmark(embeddings.texts, labels)}
+    rows = [] if embeddings is None else embeddings.rows.tolist()
+    vectors = np.zeros((0, 1), dtype=np.float32) if embeddings is None else embeddings.texts
+    if task.kind == "text-regression":
+        values = numbers(task.train)
+        return {"neighbour_correlation": neighbour_correlation(vectors, [values[row] for row in rows])}
+    if task.kind == "multi-label":
+        sets = label_sets(task.train)
+        return {"neighbour_landmark": neighbour_landmark_of_sets(vectors, [sets[row] for row in rows])}
+    return {"neighbour_landmark": neighbour_landmark(vectors, [task.train.labels[row] for row in rows])}
 
 
 def _published_first(values: Mapping[str, float], published: tuple[str, ...]) -> dict[str, float]:

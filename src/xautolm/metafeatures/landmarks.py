@@ -53,7 +53,7 @@ def tree_landmark(texts: Sequence[str], labels: Sequence[int], *, exact: bool = 
     """
     import numpy as np
 
-    texts, labels = _sample(texts, labels, exact=exact)
+    texts, labels = read_part(texts, labels, exact=exact)
     features = _reduced_tfidf(texts)
     if features is None:
         return 0.0
@@ -80,24 +80,19 @@ def linear_landmark(texts: Sequence[str], labels: Sequence[int], *, exact: bool 
         there is one class; 0 when there are fewer than six rows or no words.
     """
     import numpy as np
-    from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import SGDClassifier
     from sklearn.metrics import f1_score
 
-    texts, labels = _sample(texts, labels, exact=exact)
+    texts, labels = read_part(texts, labels, exact=exact)
     if len(set(labels)) == 1:
         return 1.0
-    if len(texts) < 2 * LINEAR_FOLDS:
+    features = linear_features(texts)
+    if features is None:
         return 0.0
-    vectorizer = TfidfVectorizer(ngram_range=(1, 2), max_features=LINEAR_FEATURES, sublinear_tf=True, dtype=np.float32)
-    try:
-        features = vectorizer.fit_transform(texts)
-    except ValueError:  # scikit-learn's "empty vocabulary"
-        return 0.0
-    passes = max(MIN_LINEAR_PASSES, min(LINEAR_PASSES, LINEAR_CLASS_PASSES // len(set(labels))))
+    passes = linear_passes(len(set(labels)))
     truth = np.asarray(labels)
     predicted = np.empty_like(truth)
-    for held in _deal(labels):
+    for held in deal(labels):
         fit = np.setdiff1d(np.arange(len(truth)), held)
         if len(set(truth[fit].tolist())) == 1:
             predicted[held] = truth[fit[0]]
@@ -107,10 +102,29 @@ def linear_landmark(texts: Sequence[str], labels: Sequence[int], *, exact: bool 
     return float(f1_score(truth, predicted, average="macro", zero_division=0.0))
 
 
-def _deal(labels: Sequence[int]) -> list[list[int]]:
+def linear_passes(n_models: int) -> int:
+    """Passes over the rows of each of so many linear models, so that all together have bounded work."""
+    return max(MIN_LINEAR_PASSES, min(LINEAR_PASSES, LINEAR_CLASS_PASSES // n_models))
+
+
+def linear_features(texts: Sequence[str]) -> Any:
+    """TF-IDF of words and word pairs, sparse, (n_rows, <= 20,000); None with fewer than six rows or no words."""
+    import numpy as np
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    if len(texts) < 2 * LINEAR_FOLDS:
+        return None
+    vectorizer = TfidfVectorizer(ngram_range=(1, 2), max_features=LINEAR_FEATURES, sublinear_tf=True, dtype=np.float32)
+    try:
+        return vectorizer.fit_transform(texts)
+    except ValueError:  # scikit-learn's "empty vocabulary"
+        return None
+
+
+def deal(labels: Sequence[int]) -> list[list[int]]:
     """Rows of each fold: dealt out class by class in a seeded order, so that every class is spread as far as it goes.
 
-    >>> [len(fold) for fold in _deal([0] * 7 + [1])]
+    >>> [len(fold) for fold in deal([0] * 7 + [1])]
     [3, 3, 2]
     """
     order = list(range(len(labels)))
@@ -119,14 +133,17 @@ def _deal(labels: Sequence[int]) -> list[list[int]]:
     return [sorted(order[fold::LINEAR_FOLDS]) for fold in range(LINEAR_FOLDS)]
 
 
-def _sample(texts: Sequence[str], labels: Sequence[int], *, exact: bool) -> tuple[Sequence[str], Sequence[int]]:
+def read_part(texts: Sequence[str], labels: Sequence[int], *, exact: bool) -> tuple[Sequence[str], Sequence[int]]:
     """The rows that a landmark looks at, and the part of each that it reads."""
     if exact:
         return texts, labels
-    if len(texts) > SAMPLE_ROWS:
-        rows = sample_rows(labels, SAMPLE_ROWS)
-        texts, labels = [texts[row] for row in rows], [labels[row] for row in rows]
-    return cut_evenly(texts, MAX_CHARS), labels
+    rows = landmark_rows(labels)
+    return cut_evenly([texts[row] for row in rows], MAX_CHARS), [labels[row] for row in rows]
+
+
+def landmark_rows(labels: Sequence[int]) -> Sequence[int]:
+    """Numbers of the rows that a landmark looks at."""
+    return sample_rows(labels, SAMPLE_ROWS) if len(labels) > SAMPLE_ROWS else range(len(labels))
 
 
 def sample_rows(labels: Sequence[int], n_rows: int) -> list[int]:

@@ -77,11 +77,16 @@ def neighbour_landmark(embeddings: npt.NDArray[np.float32], labels: Sequence[int
     """
     if len(embeddings) < 2:
         return 0.0
+    truth = np.asarray(labels)
+    return float((truth[nearest_rows(embeddings)] == truth).mean())
+
+
+def nearest_rows(embeddings: npt.NDArray[np.float32]) -> npt.NDArray[np.intp]:
+    """Number of the other row that is nearest to each row by cosine similarity; two rows at least."""
     unit = _unit(embeddings)
     similarity = unit @ unit.T
     np.fill_diagonal(similarity, -np.inf)
-    truth = np.asarray(labels)
-    return float((truth[similarity.argmax(axis=1)] == truth).mean())
+    return np.asarray(similarity.argmax(axis=1))
 
 
 def mean_cosine(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> float:

@@ -128,12 +128,20 @@ def pair_features(first: Sequence[str], second: Sequence[str] | None) -> dict[st
     """
     if second is None:
         return {"is_pair": 0.0, "pair_overlap": 0.0, "pair_length_ratio": 0.0}
-    overlap = ratio = 0.0
+    ratio = 0.0
     for a, b in zip(first, second, strict=True):
-        words_a, words_b = set(_WORD.findall(a.casefold())), set(_WORD.findall(b.casefold()))
-        n_both = len(words_a | words_b)
-        overlap += len(words_a & words_b) / n_both if n_both else 0.0
         longer = max(len(a), len(b))
         ratio += min(len(a), len(b)) / longer if longer else 1.0
     n_rows = max(len(first), 1)
-    return {"is_pair": 1.0, "pair_overlap": overlap / n_rows, "pair_length_ratio": ratio / n_rows}
+    overlap = sum(word_overlaps(first, second)) / n_rows
+    return {"is_pair": 1.0, "pair_overlap": overlap, "pair_length_ratio": ratio / n_rows}
+
+
+def word_overlaps(first: Sequence[str], second: Sequence[str]) -> list[float]:
+    """Jaccard index of the words of the two texts of each row; 0 where neither has any."""
+    overlaps = []
+    for a, b in zip(first, second, strict=True):
+        words_a, words_b = set(_WORD.findall(a.casefold())), set(_WORD.findall(b.casefold()))
+        n_both = len(words_a | words_b)
+        overlaps.append(len(words_a & words_b) / n_both if n_both else 0.0)
+    return overlaps

@@ -30,7 +30,7 @@ GROUPS = ("task", "semantic", "system")
 PUBLISHED_SYSTEM = ("physical_cores", "logical_cores", "max_frequency_ghz", "ram_gib", "gpu_memory_gib")
 PUBLISHED_FEATURES = frozenset((*PUBLISHED_CLASSIFICATION, *PUBLISHED_GENERATION, *PUBLISHED_SYSTEM))
 #: Features that are 0 where texts were not embedded; such a 0 is no measurement.
-EMBEDDING_FEATURES = frozenset({"neighbour_landmark", "embedding_similarity"})
+EMBEDDING_FEATURES = frozenset({"neighbour_landmark", "neighbour_correlation", "embedding_similarity"})
 #: Difference between tasks of different kinds in a feature that only one kind has: that of a share of 0 to one of 1.
 MISSING_GAP = 1.0
 #: Squares of what is smaller are finite.

@@ -1,0 +1,70 @@
+"""Guesses the kind of a task from its columns and cells, where nobody named it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from xautolm.data import classification, multi_label, questions, regression
+from xautolm.data.columns import CLASSES, Wanted, resolve_columns
+from xautolm.data.listed import holds_lists
+from xautolm.data.multi_label import indicators
+from xautolm.data.regression import looks_like_scores
+from xautolm.data.source import Table, Tables
+from xautolm.errors import DataError, UsageError
+
+
+def guess_kind(
+    tables: Tables, text: str | None, target: str | None, columns: Mapping[str, str] | None
+) -> tuple[str, list[str]]:
+    """The kind of task that a training table looks like.
+
+    Args:
+        tables: by role.
+        text: column named with `--text`.
+        target: column named with `--target`.
+        columns: role -> column named with `--column`.
+
+    Returns:
+        The kind, classification where nothing else is plain, and a sentence about a guess that reads the cells.
+    """
+    train = tables.tables["train"]
+    if not (text or target or columns) and questions.looks_like_questions(train):
+        return questions.KIND, []
+    named = target or (columns or {}).get("target")
+    if indicators(tables, named):
+        return multi_label.KIND, [_announced(f"{named!r} names several columns", multi_label.KIND)]
+    lists = list_columns(train)
+    for wanted in (CLASSES, multi_label.LABELS, regression.SCORES):
+        column = _target(train, text, target, columns, wanted)
+        if column is None:
+            continue
+        if column in lists:
+            return multi_label.KIND, [_announced(f"column `{column}` holds lists", multi_label.KIND)]
+        if wanted is not multi_label.LABELS and looks_like_scores(train, column):
+            return regression.KIND, [_announced(f"column `{column}` holds real numbers", regression.KIND)]
+        if wanted is CLASSES:
+            break
+    return classification.KIND, []
+
+
+def list_columns(table: Table) -> list[str]:
+    """The columns that hold lists; a name that occurs twice is no column."""
+    available = [str(name) for name in table.frame.columns]
+    unique = [name for name in available if available.count(name) == 1]
+    return [name for name in unique if holds_lists(table.frame[name].tolist())]
+
+
+def _target(
+    train: Table, text: str | None, target: str | None, columns: Mapping[str, str] | None, wanted: Wanted
+) -> str | None:
+    """The target column, as far as it can be told."""
+    available = [str(name) for name in train.frame.columns]
+    try:
+        roles = resolve_columns(available, text=text, target=target, columns=columns, where=train.where, wanted=wanted)
+    except (DataError, UsageError):  # said again, with its reason, by the reader
+        return None
+    return roles["target"]
+
+
+def _announced(reason: str, kind: str) -> str:
+    return f"{reason}: the task is taken as `{kind}` (`--task` names another kind)"
