@@ -51,30 +51,43 @@ def test_groups_are_made_in_the_nearest_folder_that_hands_memory_control_on(kern
     delegated(kernel, "cpu memory")
     service = delegated(kernel / "user.slice" / "user@1.service")
     delegated(service / "app.slice", "pids")
-    maker = find_maker(root=kernel, membership=membership(tmp_path, "0::/user.slice/user@1.service/app.slice"))
+    maker = find_maker(roots=[kernel], membership=membership(tmp_path, "0::/user.slice/user@1.service/app.slice"))
     assert maker is not None
     assert maker.parent == service
     assert [path.name for path in service.iterdir() if path.name.startswith("xautolm")] == []  # the trial is gone
 
 
-@pytest.mark.parametrize(
-    ("line", "controllers"), [("0::/own", "cpu"), ("0::/own", ""), ("1:cpu:/own", "memory")], ids=str
-)
-def test_without_memory_control_there_are_no_groups(kernel, tmp_path, line, controllers):
+@pytest.mark.parametrize("controllers", ["cpu", ""])
+def test_without_memory_control_groups_only_end_jobs_as_a_whole(kernel, tmp_path, controllers):
     delegated(kernel / "own", controllers)
-    assert find_maker(root=kernel, membership=membership(tmp_path, line)) is None
+    maker = find_maker(roots=[tmp_path / "missing", kernel], membership=membership(tmp_path, "0::/own"))
+    assert (maker.parent, maker.limits_memory) == (kernel / "own", False)
+    group = maker.make(1, 100.0)
+    assert (group.path / "memory.max").read_text() == ""
+    group.kill()
+    assert (group.path / "cgroup.kill").read_text() == "1"
+
+
+def test_a_process_outside_of_cgroup_v2_has_no_groups(kernel, tmp_path):
+    delegated(kernel / "own", "memory")
+    assert find_maker(roots=[kernel], membership=membership(tmp_path, "1:cpu:/own")) is None
+
+
+def test_a_job_without_a_limit_has_a_group_without_one(kernel):
+    group = GroupMaker(kernel, "x").make(3, float("inf"))
+    assert (group.path / "memory.max").read_text() == ""
 
 
 def test_a_process_that_may_not_move_in_means_no_groups(kernel, tmp_path, monkeypatch):
     delegated(kernel / "own")
     refused = subprocess.CompletedProcess([], 1)
     monkeypatch.setattr(cgroup_limits.subprocess, "run", lambda *_, **__: refused)
-    assert find_maker(root=kernel, membership=membership(tmp_path, "0::/own")) is None
+    assert find_maker(roots=[kernel], membership=membership(tmp_path, "0::/own")) is None
 
 
 def test_a_machine_without_cgroup_v2_has_no_groups(tmp_path):
-    assert find_maker(root=tmp_path, membership=membership(tmp_path, "0::/")) is None
-    assert find_maker(root=tmp_path, membership=tmp_path / "missing") is None
+    assert find_maker(roots=[tmp_path], membership=membership(tmp_path, "0::/")) is None
+    assert find_maker(roots=[tmp_path], membership=tmp_path / "missing") is None
 
 
 def test_a_group_holds_the_limit_without_swap_and_is_killed_as_a_whole(kernel):

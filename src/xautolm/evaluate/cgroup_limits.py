@@ -1,13 +1,16 @@
-"""Memory limits that the kernel keeps: a control group (cgroup v2) per job, where this user may make one.
+"""Control groups (cgroup v2): the kernel ends a job as a whole, and keeps its memory limit where it may.
+
+Killed as a group, processes that fork on and on end at one stroke, however they left the job's tree. That needs no
+controller, only a folder of the hierarchy that this user may write, also beside cgroup v1 (`/sys/fs/cgroup/unified`).
 
 Kept by the kernel, a limit cannot be overshot between two looks, and memory that no process maps counts too (files on
 a memory disk). The polling of private memory goes on beside it, because the group also counts what the polling leaves
 out: file pages that the job was the first to read, which the kernel gives back under pressure, and page tables. So the
 group decides who is killed, and the polled figure is what a trial is recorded with.
 
-A group can be made where memory control was handed to a folder that this user may write: under systemd a service or
-scope with `Delegate=yes`, or root outside a container. It is tried once, with a process that moves itself in; what does
-not work leaves polling alone. cgroup v1 is not used.
+A memory limit can be kept where memory control was handed to such a folder: under systemd a service or scope with
+`Delegate=yes`, or root outside a container. All is tried once, with a process that moves itself in; what does not work
+is left out. cgroup v1 is not used.
 """
 
 from __future__ import annotations
@@ -17,13 +20,18 @@ import math
 import os
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path("/sys/fs/cgroup")
 MEMBERSHIP = Path("/proc/self/cgroup")
+#: Where cgroup v2 is beside v1, on machines that have both.
+BESIDE_V1 = ROOT / "unified"
 _PROBE_S = 5.0
 _REMOVE_S = 1.0
+#: Longest wait for the end of a killed group.
+_END_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +58,15 @@ class JobGroup:
         return int(text) / 2**20 if text.isdigit() else 0.0
 
     def kill(self) -> None:
-        """Kill every process of the group, also those that have left the job's tree."""
+        """Kill every process of the group, also those that have left the job's tree, and wait for their end.
+
+        The kernel (since 5.14) kills at one stroke: no process can fork another that is missed.
+        """
         with contextlib.suppress(OSError):
             _write(self.path / "cgroup.kill", "1")
+        deadline = time.monotonic() + _END_S
+        while "populated 1" in _read(self.path / "cgroup.events") and time.monotonic() < deadline:
+            time.sleep(0.002)
 
     def remove(self) -> None:
         """Remove the group, which has no process any more; the last one may take a moment to go."""
@@ -69,50 +83,63 @@ class GroupMaker:
     """Makes the groups of jobs.
 
     Attributes:
-        parent: folder in which this user may make groups with memory control.
+        parent: folder in which this user may make groups.
         prefix: start of their names, unique to this process.
+        limits_memory: whether they have memory control.
     """
 
     parent: Path
     prefix: str
+    limits_memory: bool = True
 
     def make(self, number: int, limit_mib: float) -> JobGroup | None:
-        """A group that holds a job to its limit, without swap; None when it cannot be made (any more).
+        """A group for a job; None when it cannot be made (any more).
 
-        The whole group is killed when it reaches the limit, not one process of it.
+        With memory control it holds the job to its limit, without swap, and the whole group is killed when it reaches
+        the limit, not one process of it.
+
+        Args:
+            number: tells it from the others.
+            limit_mib: memory limit; infinite = none.
         """
         group = JobGroup(self.parent / f"{self.prefix}-{number}")
+        has_limit = self.limits_memory and math.isfinite(limit_mib)
         try:
             group.path.mkdir()
-            _write(group.path / "memory.max", str(math.ceil(limit_mib * 2**20)))
+            if has_limit:
+                _write(group.path / "memory.max", str(math.ceil(limit_mib * 2**20)))
         except OSError:
             group.remove()
             return None
+        if not has_limit:
+            return group
         for name, value in (("memory.swap.max", "0"), ("memory.oom.group", "1")):
             with contextlib.suppress(OSError):  # a kernel without swap accounting, or before 4.19
                 _write(group.path / name, value)
         return group
 
 
-def find_maker(*, root: Path = ROOT, membership: Path = MEMBERSHIP) -> GroupMaker | None:
-    """Where jobs' groups can be made, as near to this process's own group as possible; None = nowhere.
+def find_maker(*, roots: Sequence[Path] = (ROOT, BESIDE_V1), membership: Path = MEMBERSHIP) -> GroupMaker | None:
+    """Where jobs' groups can be made, with memory control if anywhere, else as near to this process's own as possible.
 
     Args:
-        root: where cgroup v2 is mounted.
+        roots: where cgroup v2 may be mounted; the first that is counts.
         membership: the file that names this process's group.
+
+    Returns:
+        None = nowhere.
     """
     own = next((line[3:] for line in _read(membership).splitlines() if line.startswith("0::")), None)
-    if own is None or not (root / "cgroup.controllers").is_file():
+    root = next((root for root in roots if (root / "cgroup.controllers").is_file()), None)
+    if own is None or root is None:
         return None
     parts = [part for part in own.split("/") if part not in ("", "..")]
-    for depth in range(len(parts), -1, -1):
-        folder = root.joinpath(*parts[:depth])
-        if "memory" not in _read(folder / "cgroup.subtree_control").split() or not os.access(folder, os.W_OK):
-            continue
-        maker = GroupMaker(folder, f"xautolm-{os.getpid()}")
-        if _works(maker):
-            return maker
-    return None
+    folders = [root.joinpath(*parts[:depth]) for depth in range(len(parts), -1, -1)]
+    writable = [folder for folder in folders if os.access(folder, os.W_OK)]
+    limiting = [folder for folder in writable if "memory" in _read(folder / "cgroup.subtree_control").split()]
+    prefix = f"xautolm-{os.getpid()}"
+    makers = [GroupMaker(folder, prefix) for folder in limiting] + [GroupMaker(f, prefix, False) for f in writable]
+    return next((maker for maker in makers if _works(maker)), None)
 
 
 def _works(maker: GroupMaker) -> bool:
@@ -123,7 +150,7 @@ def _works(maker: GroupMaker) -> bool:
     try:
         command = ["sh", "-c", 'echo 0 > "$1"', "sh", str(group.path / "cgroup.procs")]
         done = subprocess.run(command, stderr=subprocess.DEVNULL, timeout=_PROBE_S, check=False)
-        return done.returncode == 0
+        return done.returncode == 0 and (group.path / "cgroup.kill").exists()
     except (OSError, subprocess.TimeoutExpired):
         return False
     finally:

@@ -11,7 +11,8 @@ Covered (each promise has its test in `tests/evaluate/test_containment.py` or `t
 - A server that has computed in parallel or used a GPU refuses to fork; the job then runs in a fresh process.
 - The log of a job keeps its first and last MiB.
 - Jobs and what they started die with the coordinator, also when that is killed with SIGKILL.
-- Memory is looked at every 0.2 s; where a control group can be had (`cgroup_limits`) the kernel keeps the limit too.
+- Memory is looked at every 0.2 s. Where a control group can be had (`cgroup_limits`) the kernel ends a job as a whole
+  and, given memory control, keeps its limit too.
 
 Not covered: a job that writes outside its folder, exhausts the disk, or escapes on purpose (ptrace, setuid, a service
 manager that starts it anew). Without a control group a job can overshoot its memory limit until the next look (on Linux
@@ -51,6 +52,8 @@ _GROWTH = 1.01
 MAX_PROCESSES = 128
 #: Longest time for ending what a job left behind.
 _ORPHANS_S = 2.0
+#: Looks without an orphan before there are none: one can be missed while it goes from its parent to the server.
+_QUIET_LOOKS = 3
 _START_S = 180.0
 
 
@@ -81,7 +84,7 @@ class WorkerServer:
     Args:
         log_path: where the server's own output goes.
         use_fork: None = fork where it is safe (Linux).
-        groups: makes a control group for each job with a memory limit; None = where the machine lets it.
+        groups: makes a control group for each job; None = where the machine lets it.
     """
 
     def __init__(self, log_path: Path, *, use_fork: bool | None = None, groups: GroupMaker | None = None) -> None:
@@ -98,7 +101,7 @@ class WorkerServer:
     @property
     def memory_limit_by(self) -> str:
         """Who keeps the memory limit of jobs: `cgroup` (the kernel, polling beside it) or `polling` alone."""
-        return "polling" if self._groups is None else "cgroup"
+        return "cgroup" if self._groups is not None and self._groups.limits_memory else "polling"
 
     def start(self) -> None:
         """Start the fork server; returns at once, it becomes ready in the background."""
@@ -164,9 +167,10 @@ class WorkerServer:
 
     def _grouped(self, job: Job) -> dict[str, str]:
         """Make the job's control group; the part of its spec that tells it to move in."""
-        if self._groups is not None and job.memory_limit_mib is not None and math.isfinite(job.memory_limit_mib):
+        if self._groups is not None:
             self._n_groups += 1
-            job.group = self._groups.make(self._n_groups, job.memory_limit_mib)
+            limit_mib = math.inf if job.memory_limit_mib is None else job.memory_limit_mib
+            job.group = self._groups.make(self._n_groups, limit_mib)
         return {} if job.group is None else {"cgroup": str(job.group.path)}
 
     def poll(self) -> list[tuple[Job, Outcome]]:
@@ -327,10 +331,13 @@ class WorkerServer:
         if self._server is None:
             return
         deadline = time.monotonic() + _ORPHANS_S
-        while (orphans := self._orphans(self._server.pid)) and time.monotonic() < deadline:
+        n_quiet = 0
+        while n_quiet < _QUIET_LOOKS and time.monotonic() < deadline:
+            orphans = self._orphans(self._server.pid)
+            n_quiet = 0 if orphans else n_quiet + 1
             for orphan in orphans:
                 process_tree.kill(orphan, {})
-            time.sleep(0.005)  # those that they leave come to the server in turn
+            time.sleep(0.002)  # those that they leave come to the server in turn
 
     def _orphans(self, server: int) -> list[int]:
         running = {job.pid for job in self._jobs.values()}

@@ -15,8 +15,10 @@ import psutil
 _RSS = ("VmHWM", "VmRSS")
 #: Lines of /proc/PID/status: private memory, and memory that is shared with other processes but with no file.
 _ANONYMOUS = ("RssAnon:", "RssShmem:")
-#: Passes after which a tree that still grows is killed as it is; the orphans are looked for again afterwards.
-_PASSES = 100
+#: Seconds after which a tree that still grows is killed as it is; the orphans are looked for again afterwards.
+_STOP_S = 2.0
+#: Passes without anything new before a tree is at rest: one can be missed while it goes from one parent to another.
+_QUIET_PASSES = 3
 #: Longest time for one measurement; a process that forks is slow to tell.
 _MEASURE_S = 3.0
 #: Longest wait for killed processes.
@@ -159,14 +161,37 @@ def _wait_for_end(victims: Iterable[int]) -> None:
 
 
 def _stopped(pid: int) -> dict[int, float]:
-    """Stop a process and its descendants until no new ones turn up; when each of them was started."""
+    """Stop a process and its descendants until no new ones turn up; when each of them was started.
+
+    Each is stopped as soon as it is seen. A list of the tree would be out of date by the time it is complete where
+    every process starts its successor and ends.
+    """
     stopped: dict[int, float] = {}
-    for _ in range(_PASSES):
-        fresh = created(member for member in members(pid) if member not in stopped)
-        if not fresh:
-            break
-        for member in fresh:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(member, _STOP)
-        stopped |= fresh
+    dead: set[int] = set()
+    n_quiet, deadline = 0, time.monotonic() + _STOP_S
+    while n_quiet < _QUIET_PASSES and time.monotonic() < deadline:
+        n_quiet = 0 if _stop_new(pid, stopped, dead) else n_quiet + 1
     return stopped
+
+
+def _stop_new(pid: int, stopped: dict[int, float], dead: set[int]) -> bool:
+    """Stop what is new in a tree and add it to `stopped` or, where it has ended, to `dead`; whether anything was.
+
+    What has ended counts as new, too: the processes that it leaves may have gone where this pass has been already.
+    """
+    found, queue = False, [pid]
+    while queue:
+        current = queue.pop()
+        if current in dead:
+            continue  # a process that has ended has no children
+        if current not in stopped:
+            found = True
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(current, _STOP)
+            started = created([current])
+            if not started or is_dead(current):
+                dead.add(current)
+                continue
+            stopped |= started
+        queue.extend(children(current))
+    return found
