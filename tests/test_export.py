@@ -68,8 +68,8 @@ def test_a_reader_always_finds_a_whole_folder(tmp_path):
 class Backend:
     """Exports by writing one file."""
 
-    def __init__(self, tmp_path, error=None):
-        self.tmp_path, self.error, self.fields = tmp_path, error, {}
+    def __init__(self, tmp_path, error=None, notes=None):
+        self.tmp_path, self.error, self.fields, self.notes = tmp_path, error, {}, notes or {}
 
     def checkpoint(self, trial_id):
         return self.tmp_path / "checkpoints" / str(trial_id)
@@ -80,7 +80,7 @@ class Backend:
             raise self.error
         (self.tmp_path / "job").mkdir()
         folder_with(export.Path(fields["target"]), "weights")
-        return {"folder": str(self.tmp_path / "job")}
+        return {"folder": str(self.tmp_path / "job"), "notes": self.notes}
 
 
 def test_an_export_says_where_it_came_from(tmp_path):
@@ -112,6 +112,18 @@ def test_an_export_states_the_settings_that_a_rescue_left(tmp_path):
         assert f"| {name} | {value} |" in card
     assert "| gradient_checkpointing | False |" in card
     assert "a micro-batch of 4 rows, 8 of them to a step" in card
+
+
+def test_an_export_that_writes_says_what_it_was_asked(tmp_path):
+    notes = {"template": "<user>{context} {question}\n", "adds_special": False, "start_id": None, "n_new": 7}
+    context = replace(CONTEXT, kind="question-answering", labels=())
+    export_trial(Backend(tmp_path, notes=notes), RESULT, MODEL, context, tmp_path / "model")
+    assert json.loads((tmp_path / "model" / "xautolm.json").read_text())["notes"] == notes
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert "pipeline_tag: question-answering" in card
+    assert "at most 7 tokens" in card
+    assert 'template.format(context="...", question="...")' in card
+    assert "Labels" not in card
 
 
 def test_an_export_that_fails_leaves_the_old_model(tmp_path):

@@ -7,10 +7,12 @@ import pytest
 from xautolm.config import make_settings
 from xautolm.data.load import load_task
 from xautolm.data.summary import DataSummary
+from xautolm.errors import UsageError
 from xautolm.evaluate.fake import analytic_space
 from xautolm.experience.run_folder import RunFolder
-from xautolm.preparation import Prepared, read_preparation, with_sources, write_preparation
+from xautolm.preparation import Prepared, describe, read_preparation, with_sources, write_preparation
 from xautolm.prior.reference import cold_prior
+from xautolm.recording import Silent
 from xautolm.records import Profile
 from xautolm.search.plan import Plan
 from xautolm.space.feasibility import DEFAULT_SPEED, Limits, TaskSize
@@ -55,6 +57,18 @@ def test_a_folder_of_an_earlier_version_has_neither_embedding_nor_name(prepare, 
     read = read_preparation(folder, settings, prepared.task, "run-1").profile
     assert (read.semantic, read.system_name) == (None, "")
     assert (read.task, read.system) == (prepared.profile.task, prepared.profile.system)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [(r"{text}\nSum:\t", "{text}\nSum:\t"), ("{text}\nSum:", "{text}\nSum:"), (None, None)]
+)
+def test_line_breaks_of_a_prompt_may_be_spelled_as_shells_pass_them_on(opinions, given, kept):
+    assert make_settings({"data": str(opinions), "prompt": given}).prompt == kept
+
+
+def test_a_prompt_that_cannot_be_used_is_refused_before_anything_is_written(opinions):
+    with pytest.raises(UsageError, match="leave it out"):
+        describe(make_settings({"data": str(opinions), "prompt": "{text}"}), Silent())
 
 
 def test_settings_of_a_run_name_the_kind_that_was_guessed(settings, opinions):

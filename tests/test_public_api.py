@@ -27,6 +27,7 @@ OPTIONS = {
         "--backend", "--budget", "--cold", "--column", "--config", "--constraint", "--device", "--estimate-energy",
         "--exclude-dataset", "--exclude-models", "--json", "--max-disk", "--memory", "--methods", "--models",
         "--no-baselines", "--no-semantic", "--no-starter", "--no-stopping", "--objectives", "--out", "--prior",
+        "--prompt",
         "--refit", "--sampler", "--seed", "--store", "--target", "--task", "--test", "--text", "--threads",
         "--trial-timeout", "--valid", "--workers",
     ],

@@ -72,6 +72,8 @@ class Settings(BaseModel):
         constraint: bounds that a recommended pipeline must keep (`f1>=0.9`, `latency<=20`).
         stopping: whether trials that can no longer enter the front are stopped.
         baselines: whether majority class, TF-IDF and a frozen encoder are scored before the search.
+        prompt: how a row is put to models that write their answers, with its texts in braces (`{context}` and
+            `{question}`, or `{text}`); None = the default of the task kind.
         semantic: whether the profile holds a mean embedding of the texts.
         models: names, folders or hub ids; None = the embedded encoder at three depths.
         exclude_models: names to leave out.
@@ -119,6 +121,7 @@ class Settings(BaseModel):
     constraint: tuple[str, ...] = ()
     stopping: bool = True
     baselines: bool = True
+    prompt: str | None = None
     semantic: bool = True
     models: tuple[str, ...] | None = None
     exclude_models: tuple[str, ...] = ()
@@ -178,6 +181,12 @@ class Settings(BaseModel):
         if OBJECTIVES[value[0]].direction != "maximize":
             raise ValueError(f"the first objective must be a score (`f1`, `accuracy`), got {value[0]!r}")
         return value
+
+    @field_validator("prompt")
+    @classmethod
+    def _unquote_prompt(cls, value: str | None) -> str | None:
+        """Shells pass line breaks on as they are spelled."""
+        return value if value is None else value.replace("\\n", "\n").replace("\\t", "\t")
 
     @field_validator("constraint")
     @classmethod

@@ -20,13 +20,12 @@ from xautolm import registry
 from xautolm.backends.local import LocalBackend, run_alone
 from xautolm.data.table import read_table, split_name, write_table
 from xautolm.errors import DataError, ModelError, RunFolderError
-from xautolm.evaluate.rescue import describe, effective
-from xautolm.records import Label, ModelSpec, ParamValue, TrialResult
+from xautolm.model_card import INFO_FILE as INFO_FILE  # noqa: PLC0414  # whoever reads exported folders
+from xautolm.model_card import model_card, settings_of
+from xautolm.records import Label, ModelSpec, TrialResult
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
-#: Our notes in an exported folder; everything else in it is standard.
-INFO_FILE = "xautolm.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +101,7 @@ def export_trial(
             "notes": job["notes"],
         }
         (fresh / INFO_FILE).write_text(json.dumps(info, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        (fresh / "README.md").write_text(model_card(result, model, context), encoding="utf-8")
+        (fresh / "README.md").write_text(model_card(result, model, context, job["notes"]), encoding="utf-8")
         _open_to_the_group(fresh)
         swap_folder(fresh, target)
     finally:
@@ -141,49 +140,6 @@ def swap_folder(fresh: Path, target: Path) -> None:
     os.replace(target, old)
     os.replace(fresh, target)
     shutil.rmtree(old, ignore_errors=True)
-
-
-def settings_of(result: TrialResult) -> dict[str, ParamValue]:
-    """The settings that a trial was trained with, those of a rescue included."""
-    pipeline = result.pipeline
-    return {"model": pipeline.model, "method": pipeline.method, **effective(pipeline.params)}
-
-
-def model_card(result: TrialResult, model: ModelSpec, context: ExportContext) -> str:
-    """README.md of the folder: what it is, how it was made, how to use it."""
-    settings = "\n".join(f"| {name} | {value} |" for name, value in settings_of(result).items())
-    scores = ", ".join(f"{name} {value:.4f}" for name, value in result.scores.items())
-    labels = ", ".join(f"`{label}`" for label in context.labels)
-    rescued = ""
-    if result.requested:
-        rescued = f"- Memory was short, so it was trained with {describe(result.pipeline.params)}.\n"
-    return f"""---
-library_name: transformers
-pipeline_tag: text-classification
-tags: [xautolm]
----
-
-# {context.dataset_id}: text classification
-
-Fine-tuned from `{model.name}` (revision {model.revision}) by XAutoLM, trial {result.trial_id} of run
-`{context.run_id}`.
-
-- Labels: {labels}
-- Validation scores: {scores}. They are the best of a search, so expect a little less on new data.
-- The model reads at most {result.pipeline.params["max_length"]} tokens; longer texts are cut.
-{rescued}
-```python
-from transformers import pipeline
-
-classify = pipeline("text-classification", model="path/to/this/folder", truncation=True)
-classify("some text")
-```
-
-| setting | value |
-|---|---|
-{settings}
-| seed | {result.seed} |
-"""
 
 
 def predict_file(model: str | Path, data: str | Path, output: str | Path, *, device: str, n_threads: int) -> int:

@@ -56,12 +56,13 @@ def _refit_seconds(best: TrialResult, task: Task) -> float:
     return _REFIT_FACTOR * best.cost.time_s * grown
 
 
-def write_rows(folder: Path, task: Task, *, with_validation: bool = False) -> None:
+def write_rows(folder: Path, task: Task, *, prompt: str | None = None, with_validation: bool = False) -> None:
     """Write the rows that trials may see: train and validation, never test.
 
     Args:
         folder: private scratch of the run.
         task: the data.
+        prompt: template for models that write their answers; None = the default.
         with_validation: add the validation rows to train, for the refit.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -73,6 +74,7 @@ def write_rows(folder: Path, task: Task, *, with_validation: bool = False) -> No
             {
                 "kind": task.kind,
                 "names": [str(label) for label in task.labels],
+                "prompt": prompt,
                 "train": targets_of(train),
                 "validation": targets_of(task.validation),
             }
@@ -176,7 +178,7 @@ def _refit(recorder: Recorder, best: TrialResult, task: Task, settings: Settings
         return
     recorder.observer.log(f"training trial {best.trial_id}'s pipeline once more on train + validation")
     data = recorder.folder.work / "data-refit"
-    write_rows(data, task, with_validation=True)
+    write_rows(data, task, prompt=settings.prompt, with_validation=True)
     model = recorder.models[best.pipeline.model]
     fields = {
         "kind": task.kind,

@@ -41,6 +41,7 @@ from xautolm.space.feasibility import Limits, Speed, TaskSize
 from xautolm.space.hub import is_hub_reachable
 from xautolm.space.params import Dropped, Space
 from xautolm.suitability import methods_for, suitable_models
+from xautolm.tasks.prompts import make_prompt
 
 #: Task kinds that a search can work on; others have a profile.
 SEARCHED = ("text-classification", "multi-label", "text-regression")
@@ -144,6 +145,8 @@ def describe(settings: Settings, observer: Observer, kinds: Sequence[str] = SEAR
     check_kind(settings.task, kinds, settings.data)
     task = load(settings)
     check_kind(task.kind, kinds, settings.data)
+    if settings.prompt is not None:
+        make_prompt(task.kind, settings.prompt)  # refused here when it has mistakes
     models, dropped = resolve_models(settings.models, settings.exclude_models, offline=is_offline(settings))
     models, unsuitable = suitable_models(models, task.kind)
     choose_machine(settings, models)

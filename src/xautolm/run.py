@@ -152,7 +152,7 @@ def _conduct(
     backend = LocalBackend(server, slots, context, meter)
     clock = Clock(budget, spent.elapsed_s, finish.reserve_s(task, plan, budget))
     clock.energy_wh = lambda: (spent.energy_wh or 0.0) + meter.total_wh
-    finish.write_rows(folder.work / "data", task)
+    finish.write_rows(folder.work / "data", task, prompt=settings.prompt)
     recorder = Recorder(
         folder=folder,
         backend=backend,

@@ -20,6 +20,7 @@ from xautolm.evaluate.job_folder import JobFolder
 from xautolm.evaluate.training import evaluate_pipeline
 from xautolm.evaluate.trial_data import model_spec
 from xautolm.methods.language_model import load_language_model
+from xautolm.model_card import usage_of_writer
 from xautolm.space.catalogue import read_model
 from xautolm.tasks.prompts import make_prompt
 
@@ -115,6 +116,19 @@ def test_what_was_learned_is_exported_and_written_with_plain_transformers(
     ours = predicted(target, name, rows, folder, tmp_path)
     assert sum(a == b for a, b in zip(ours, told[-1], strict=True)) >= N_ROWS - 2  # of which some were in 16 bits
     assert plainly_written(target, TINY[name], rows, notes) == ours
+    assert as_the_card_says(target, rows, notes) == ours[0]
+
+
+def as_the_card_says(target, rows, notes):
+    """What the code of the model card gives for the first row."""
+    code = usage_of_writer(notes).split("```python\n")[1].split("```")[0]
+    code = code.replace("path/to/this/folder", str(target))
+    for field, column in (("context", "pairs"), ("question", "texts")):
+        code = code.replace(f'{field}="..."', f"{field}={rows[column][0]!r}")
+    *lines, last = code.strip().splitlines()
+    found = {}
+    exec("\n".join([*lines, f"answer = {last}"]), found)
+    return found["answer"]
 
 
 def predicted(target, name, rows, folder, tmp_path):

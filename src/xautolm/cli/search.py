@@ -50,6 +50,9 @@ def fit(
     constraint: Annotated[
         list[str] | None, typer.Option(help="Bound for what is recommended: 'f1>=0.9', 'latency<=20' (ms).")
     ] = None,
+    prompt: Annotated[
+        str | None, typer.Option(help="How rows are put to models that write: '{context}\\n{question}\\nAnswer:'.")
+    ] = None,
     no_semantic: Annotated[
         bool, typer.Option("--no-semantic", help="Profile the data without embedding any text.")
     ] = False,
@@ -102,6 +105,7 @@ def fit(
         "workers": workers,
         "objectives": listed(objectives),
         "constraint": tuple(constraint) if constraint else None,
+        "prompt": prompt,
         "baselines": False if no_baselines else None,
         "stopping": False if no_stopping else None,
         "semantic": False if no_semantic else None,
