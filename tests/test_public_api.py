@@ -31,6 +31,10 @@ OPTIONS = {
         "--refit", "--sampler", "--seed", "--store", "--target", "--task", "--test", "--text", "--threads",
         "--trial-timeout", "--valid", "--workers",
     ],
+    "models": [
+        "--budget", "--column", "--device", "--json", "--memory", "--methods", "--models", "--target", "--task",
+        "--text", "--threads", "--trial-timeout", "--workers",
+    ],
     "predict": ["--device", "--json", "--output", "-o"],
     "replay": ["--json"],
     "report": ["--json"],
@@ -51,6 +55,7 @@ OPTIONS = {
 ARGUMENTS = {
     "explain": ["data"],
     "fit": ["data"],
+    "models": ["data"],
     "predict": ["model", "data"],
     "replay": ["folder"],
     "report": ["folder"],

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,15 @@ from xautolm.evaluate.isolate import WorkerServer
 from xautolm.metafeatures import add_embeddings, build_profile
 from xautolm.metafeatures.machine import system_features, system_name
 from xautolm.metafeatures.semantic import TaskEmbeddings, embedding_sample, sample_texts
-from xautolm.metafeatures.speed import MachineSpeed, read_speed, speed_file, speed_key, write_speed
+from xautolm.metafeatures.speed import (
+    STEP_ROWS,
+    STEP_TOKENS,
+    MachineSpeed,
+    read_speed,
+    speed_file,
+    speed_key,
+    write_speed,
+)
 from xautolm.records import Budget, ModelSpec, Profile, Task
 from xautolm.search.plan import speed_from_measurement
 from xautolm.space.catalogue import EMBEDDED_NAME, embedded_folder, read_model
@@ -82,14 +91,7 @@ class Stopwatch:
             ModelError: the model cannot be loaded or trained.
         """
         measured = self.measure(model)
-        n_rows, n_tokens = measured["batch_size"], measured["n_tokens"]
-        workload = Workload(model.n_params, model.n_layers, True, 1.0, n_rows, n_tokens, 1.0)
-        one_step = TaskSize(n_rows, 0, 2, (n_tokens,) * 101)
-        two_steps = TaskSize(2 * n_rows, 0, 2, (n_tokens,) * 101)
-        expected_s = (
-            estimate(workload, model, two_steps, DEFAULT_SPEED).time_s
-            - estimate(workload, model, one_step, DEFAULT_SPEED).time_s
-        )
+        expected_s = _expected_step_s(model, measured["batch_size"], measured["n_tokens"])
         step_s = {"step_s": _OVERHEAD * measured["step_s"]}
         return speed_from_measurement(step_s, DEFAULT_SPEED, expected_s, startup_s=0.3 + measured["load_s"])
 
@@ -136,15 +138,47 @@ def profile_subject(
 
 
 def profile_alone(task: Task, slots: Slots, *, with_embeddings: bool) -> Profile:
-    """`profile_subject` outside of a run: with a worker of its own, in a scratch folder that is removed."""
+    """`profile_subject` outside of a run."""
+    with _backend_alone(slots) as backend:
+        return profile_subject(task, backend, slots, with_embeddings=with_embeddings)
+
+
+def speed_alone(slots: Slots) -> Speed:
+    """The speed by which trials are estimated outside of a run: as it is kept, else measured once and kept.
+
+    Returns:
+        A default where it is neither kept nor can be measured.
+    """
+    device, n_threads = slots.devices[0], slots.n_threads
+    kept = read_speed(speed_file(), speed_key(device, n_threads))
+    if kept is None:
+        with _backend_alone(slots) as backend:
+            kept = machine_speed(device, n_threads, Stopwatch(backend))
+    if kept is None:
+        return DEFAULT_SPEED
+    expected_s = _expected_step_s(read_model(embedded_folder(), EMBEDDED_NAME), STEP_ROWS, STEP_TOKENS)
+    step_s = {"step_s": _OVERHEAD * STEP_ROWS / kept.train_rows_per_s}
+    return speed_from_measurement(step_s, DEFAULT_SPEED, expected_s, DEFAULT_SPEED.startup_s)
+
+
+@contextmanager
+def _backend_alone(slots: Slots) -> Iterator[LocalBackend]:
+    """Runs jobs with a worker of its own, in a scratch folder that is removed."""
     with tempfile.TemporaryDirectory(prefix="xautolm-") as scratch:
         folder = Path(scratch)
         server = WorkerServer(folder / "server.log")
         try:
-            backend = LocalBackend(server, slots, TrialContext(folder, {}, 0.0, 0.0, 0))
-            return profile_subject(task, backend, slots, with_embeddings=with_embeddings)
+            yield LocalBackend(server, slots, TrialContext(folder, {}, 0.0, 0.0, 0))
         finally:
             server.close()
+
+
+def _expected_step_s(model: ModelSpec, n_rows: int, n_tokens: int) -> float:
+    """Seconds of one step of full fine-tuning that `DEFAULT_SPEED` makes one expect."""
+    workload = Workload(model.n_params, model.n_layers, True, 1.0, n_rows, n_tokens, 1.0)
+    steps = (TaskSize(n * n_rows, 0, 2, (n_tokens,) * 101) for n in (1, 2))
+    one_s, two_s = (estimate(workload, model, size, DEFAULT_SPEED).time_s for size in steps)
+    return two_s - one_s
 
 
 def embed_limit_s(budget: Budget) -> float:

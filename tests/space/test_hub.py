@@ -1,14 +1,18 @@
+import json
 import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from model_folders import MakeModel
 
 from xautolm.space import hub
-from xautolm.space.catalogue import is_hub_reachable
+from xautolm.space.build import space_from_dict, space_to_dict
+from xautolm.space.catalogue import EMBEDDED_MODELS, is_hub_reachable, resolve_models
 from xautolm.space.hub import HubError, download_model
+from xautolm.space.params import MethodSpace, Space
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +56,7 @@ def test_reachable_means_that_the_hub_itself_answers(
 
 @pytest.mark.parametrize("variable", ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"])
 def test_offline_variables_answer_without_a_probe(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
-    def probe(timeout_s: float) -> bool:
+    def probe(url: str, timeout_s: float) -> bool:
         raise AssertionError
 
     monkeypatch.setattr(hub, "_answers", probe)
@@ -67,7 +71,7 @@ def test_probe_never_raises(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> N
 
 
 def test_probe_gives_up_in_time_even_when_name_resolution_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
-    def hang(timeout_s: float) -> bool:
+    def hang(url: str, timeout_s: float) -> bool:
         time.sleep(1.5)
         return True
 
@@ -83,3 +87,96 @@ def test_model_absent_from_the_cache_is_a_hub_error_when_offline(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(HubError, match="nor in the local hub cache"):
         download_model("org/no-such-model", offline=True)
+
+
+class SilentHub:
+    """Answers that it is there, notes what it is asked besides, and never answers that."""
+
+    def __init__(self) -> None:
+        asked: list[str] = []
+        self.asked, self.done = asked, threading.Event()
+        done = self.done
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_HEAD(self) -> None:
+                self.send_response(200)
+                self.end_headers()
+
+            def do_GET(self) -> None:
+                asked.append(self.path)
+                done.wait(20)
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+    def close(self) -> None:
+        self.done.set()
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def silent_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SilentHub]:
+    """The hub's library asks it, with an empty cache."""
+    hub_server = SilentHub()
+    monkeypatch.setenv("HF_ENDPOINT", hub_server.url)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub_server.url)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(hub, "_ANSWER_S", 0.2)
+    yield hub_server
+    hub_server.close()
+
+
+@pytest.mark.enable_socket
+def test_sixty_models_of_a_hub_that_falls_silent_are_asked_for_once(silent_hub: SilentHub) -> None:
+    names = [f"acme/model-{i}" for i in range(60)]
+
+    assert is_hub_reachable() is True
+    models, dropped = resolve_models([*names, EMBEDDED_MODELS[-1]], offline=False)
+
+    assert silent_hub.asked == ["/api/models/acme/model-0"]
+    assert [model.name for model in models] == [EMBEDDED_MODELS[-1]]
+    assert [item.what for item in dropped] == names
+    assert all("the hub cannot be reached" in item.reason for item in dropped)
+
+
+@pytest.mark.enable_socket
+def test_a_model_that_was_downloaded_before_is_used_when_the_hub_falls_silent(
+    silent_hub: SilentHub, make_model: MakeModel, tmp_path: Path
+) -> None:
+    commit = "0" * 40
+    make_model(f"hub/models--acme--tiny/snapshots/{commit}")
+    refs = tmp_path / "hub" / "models--acme--tiny" / "refs"
+    refs.mkdir()
+    (refs / "main").write_text(commit)
+
+    (model,), dropped = resolve_models(["acme/tiny"], offline=False)
+
+    assert (model.name, model.revision, dropped) == ("acme/tiny", commit, [])
+
+
+def test_a_run_keeps_the_commit_that_its_space_was_made_with(
+    make_model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    repository = tmp_path / "hub" / "models--acme--tiny"
+    old, new = "a" * 40, "b" * 40
+    for commit in (old, new):
+        make_model(f"hub/models--acme--tiny/snapshots/{commit}")
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(old)
+    (before,), _ = resolve_models(["acme/tiny"], offline=True)
+    part = MethodSpace("full", ("acme/tiny",), {}, {})
+    written = json.dumps(space_to_dict(Space({"acme/tiny": before}, {"full": part})))
+
+    (repository / "refs" / "main").write_text(new)  # somebody downloads a later version
+    resumed = space_from_dict(json.loads(written)).models["acme/tiny"]
+
+    assert (resumed.revision, Path(resumed.path).name) == (old, old)
+    assert resolve_models(["acme/tiny"], offline=True)[0][0].revision == new

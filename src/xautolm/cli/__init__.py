@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xautolm.cli import explain, results, search, store
+from xautolm.cli import explain, models, results, search, store
 from xautolm.cli.app import EXIT_INTERRUPTED, app, main
 
-__all__ = ["EXIT_INTERRUPTED", "app", "explain", "main", "results", "search", "store"]
+__all__ = ["EXIT_INTERRUPTED", "app", "explain", "main", "models", "results", "search", "store"]

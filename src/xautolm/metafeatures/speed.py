@@ -20,6 +20,8 @@ from xautolm.metafeatures.machine import system_name, usable_cores
 logger = logging.getLogger(__name__)
 
 FILE_NAME = "speed.json"
+#: What `train_rows_per_s` is measured with: rows of a step, and tokens of a row (as in `evaluate/measuring.py`).
+STEP_ROWS, STEP_TOKENS = 16, 24
 #: Another number makes older measurements void; for a change of what is measured.
 _FORMAT = 1
 

@@ -102,6 +102,11 @@ def adapt_default(space: Space, method: str, check: Check) -> Pipeline:
     return min(tried, key=lambda item: (not item[1].fits, _excess(item[1]), item[1].time_s))[0]
 
 
+def cheapest(part: MethodSpace, model: str, check: Check) -> Verdict:
+    """The verdict on the cheapest pipeline of a model with a method, by which `build_space` judges the model."""
+    return _best_attempt(part, (model,), {}, check)[1]
+
+
 def length_choices(token_quantiles: Sequence[int], context: int) -> tuple[int, ...]:
     """Maximum lengths that make sense for a data set: from what holds half of the rows to what holds 99 %.
 

@@ -16,9 +16,17 @@ from typing import Any
 
 from xautolm.errors import ModelError, UsageError
 from xautolm.records import ModelSpec
-from xautolm.space.config_keys import CUTTABLE, KEYS, Figure, count_positions, find_figure
+from xautolm.space.config_keys import (
+    CUTTABLE,
+    DEFAULT_CONTEXT,
+    KEYS,
+    Figure,
+    count_positions,
+    find_figure,
+    poolings_of,
+)
 from xautolm.space.figures import split_cut
-from xautolm.space.hub import HubError, download_model, is_hub_reachable
+from xautolm.space.hub import HubError, HubSilentError, download_model, is_hub_reachable
 from xautolm.space.params import Dropped
 from xautolm.space.weights import (
     count_layers,
@@ -29,7 +37,7 @@ from xautolm.space.weights import (
     weight_hash,
 )
 
-__all__ = ["EMBEDDED_MODELS", "embedded_folder", "is_hub_reachable", "read_model", "resolve_models"]
+__all__ = ["EMBEDDED_MODELS", "embedded_folder", "find_model", "is_hub_reachable", "read_model", "resolve_models"]
 
 EMBEDDED_NAME = "all-MiniLM-L6-v2"
 #: What a run tries when no models are named, the one to start with first.
@@ -51,7 +59,6 @@ _TOKENIZER_FILES = (
 )
 #: Tokenizers without a limit say so with 10^30.
 _MAX_SANE_CONTEXT = 10**6
-_DEFAULT_CONTEXT = 512
 
 _HUB_ID = re.compile(r"^[\w.-]+(/[\w.-]+)?$", re.ASCII)
 
@@ -65,7 +72,7 @@ def resolve_models(
         names: embedded names, local folders or hub ids, each optionally cut with `@k`; None = the embedded
             encoder at 6, 3 and 1 layers.
         exclude: names to leave out.
-        offline: use only hub models that are in the local cache.
+        offline: use only hub models that are in the local cache; so it goes on when the hub falls silent.
 
     Returns:
         The models in the order of `names`, and those that were dropped: excluded ones, and hub models that
@@ -85,7 +92,11 @@ def resolve_models(
         if name in exclude:
             continue
         try:
-            spec = _resolve(name, offline=offline)
+            try:
+                spec = find_model(name, offline=offline)
+            except HubSilentError:
+                offline = True  # asking it again for every model would take a time-out each
+                spec = find_model(name, offline=True)
         except HubError as error:
             dropped.append(Dropped(name, str(error)))
             continue
@@ -172,8 +183,17 @@ def _verify(weights: Path, expected: str) -> None:
         )
 
 
-def _resolve(name: str, *, offline: bool) -> ModelSpec:
-    """One requested name to a model: embedded, local folder or hub id, in this order."""
+def find_model(name: str, *, offline: bool) -> ModelSpec:
+    """One requested name to a model: embedded, local folder or hub id, in this order.
+
+    Args:
+        name: optionally cut with `@k`.
+        offline: use the local hub cache only.
+
+    Raises:
+        ModelError: a local model is broken, or there is no such folder.
+        HubError: a hub model cannot be had.
+    """
     base, keep_layers = split_cut(name)
     if base == EMBEDDED_NAME:
         return read_model(embedded_folder(), EMBEDDED_NAME, keep_layers=keep_layers)
@@ -225,7 +245,7 @@ def _facts(folder: Path, name: str, config: Mapping[str, Any]) -> ModelSpec:
         intermediate=find_figure(config, "intermediate") or 4 * hidden,
         vocabulary=_required(config, "vocabulary", folder),
         context=_context(folder, config),
-        poolings=("mean", "first") if model_type == "bert" else ("native",),
+        poolings=poolings_of(model_type, is_cut=False),
     )
 
 
@@ -247,7 +267,7 @@ def _context(folder: Path, config: Mapping[str, Any]) -> int:
     stated = load_json(settings).get("model_max_length") if settings.is_file() else None
     is_sane = isinstance(stated, int | float) and 0 < stated <= _MAX_SANE_CONTEXT
     limits = [n for n in (positions, int(stated) if is_sane and stated else None) if n]
-    return min(limits, default=_DEFAULT_CONTEXT)
+    return min(limits, default=DEFAULT_CONTEXT)
 
 
 def _cut(spec: ModelSpec, keep_layers: int) -> ModelSpec:
@@ -260,7 +280,5 @@ def _cut(spec: ModelSpec, keep_layers: int) -> ModelSpec:
         raise ModelError(
             f"Expected `@k` with k from 1 to {spec.n_layers} for {spec.name!r}; got {keep_layers}. Name fewer layers."
         )
-    # The first token of a cut encoder carries nothing: linear probes on it give the majority class, and with full
-    # training it stays behind the mean (design.md, decision 11).
-    poolings = tuple(pooling for pooling in spec.poolings if pooling != "first")
+    poolings = poolings_of(spec.model_type, is_cut=True)
     return replace(spec, name=f"{spec.name}@{keep_layers}", n_layers=keep_layers, is_cut=True, poolings=poolings)

@@ -20,6 +20,8 @@ KEYS: Mapping[Figure, tuple[str, ...]] = {
 OFFSET_POSITIONS = frozenset({"roberta", "xlm-roberta", "camembert"})
 #: Families whose first k layers are a model of their own, and whose config takes `num_hidden_layers`.
 CUTTABLE = frozenset({"bert", "roberta", "xlm-roberta", "electra", "distilbert", "deberta-v2"})
+#: Tokens that fit where nothing says how many.
+DEFAULT_CONTEXT = 512
 
 
 def find_figure(config: Mapping[str, Any], figure: Figure) -> int | None:
@@ -40,3 +42,17 @@ def count_positions(config: Mapping[str, Any]) -> int | None:
     """
     positions = find_figure(config, "positions")
     return positions - 2 if positions is not None and config.get("model_type") in OFFSET_POSITIONS else positions
+
+
+def poolings_of(model_type: str, *, is_cut: bool) -> tuple[str, ...]:
+    """Ways in which a classification head may read a model, best first.
+
+    The first token of a cut encoder carries nothing: linear probes on it give the majority class, and with full
+    training it stays behind the mean (design.md, decision 11).
+
+    >>> poolings_of("bert", is_cut=False), poolings_of("bert", is_cut=True), poolings_of("gpt2", is_cut=False)
+    (('mean', 'first'), ('mean',), ('native',))
+    """
+    if model_type != "bert":
+        return ("native",)
+    return ("mean",) if is_cut else ("mean", "first")

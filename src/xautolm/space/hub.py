@@ -25,10 +25,16 @@ _IGNORED = ("*/*", "consolidated*")
 _ON = frozenset({"1", "ON", "YES", "TRUE"})
 #: What a firewall's proxy answers in the hub's place.
 _PROXY_REFUSALS = frozenset({403, 407})
+#: Seconds for the hub's answer about one model. Its library would wait for ever.
+_ANSWER_S = 3.0
 
 
 class HubError(Exception):
     """A hub model cannot be had; the message is a reason for `Dropped`."""
+
+
+class HubSilentError(HubError):
+    """The hub did not answer in time; it will not do so for other models either."""
 
 
 def is_hub_reachable(timeout_s: float = 3) -> bool:
@@ -44,7 +50,7 @@ def is_hub_reachable(timeout_s: float = 3) -> bool:
         return False
     answers: list[bool] = []
     # A thread, because the time-out of a socket does not cover name resolution.
-    probe = threading.Thread(target=lambda: answers.append(_answers(timeout_s)), daemon=True)
+    probe = threading.Thread(target=lambda: answers.append(_answers(_endpoint(), timeout_s)), daemon=True)
     probe.start()
     probe.join(timeout_s)
     return bool(answers and answers[0])
@@ -53,9 +59,13 @@ def is_hub_reachable(timeout_s: float = 3) -> bool:
 def download_model(repository: str, *, offline: bool) -> Path:
     """The local snapshot of a hub model, downloaded when needed; the folder's name is the commit.
 
+    Args:
+        repository: hub id.
+        offline: use the local cache only.
+
     Raises:
-        HubError: there is no such model, it is gated, or it is not in the local cache and the hub cannot be
-            reached.
+        HubSilentError: the hub does not answer.
+        HubError: there is no such model, it is gated, or it is not in the local cache and the hub is not to be asked.
     """
     # Heavy, and not needed for local models.
     from huggingface_hub import snapshot_download
@@ -66,6 +76,8 @@ def download_model(repository: str, *, offline: bool) -> Path:
         RepositoryNotFoundError,
     )
 
+    if not offline and not _answers_about(repository):
+        raise HubSilentError("the hub does not answer")
     try:
         folder = snapshot_download(
             repository,
@@ -88,15 +100,32 @@ def download_model(repository: str, *, offline: bool) -> Path:
     return Path(folder)
 
 
-def _answers(timeout_s: float) -> bool:
-    endpoint = os.environ.get("HF_ENDPOINT", "").strip() or "https://huggingface.co"
-    if not endpoint.startswith(("http://", "https://")):
+def cached_models() -> tuple[str, ...]:
+    """Hub ids of the models in the local cache, whether or not they can be used, in alphabetical order."""
+    from huggingface_hub import constants
+
+    folders = Path(constants.HF_HUB_CACHE).glob("models--*/refs/main")
+    return tuple(sorted(ref.parts[-3].removeprefix("models--").replace("--", "/") for ref in folders))
+
+
+def _answers_about(repository: str) -> bool:
+    """Whether the hub says anything about a model within a few seconds, and be it that there is none."""
+    return _answers(f"{_endpoint()}/api/models/{repository}", _ANSWER_S, method="GET", refusals=frozenset())
+
+
+def _endpoint() -> str:
+    return os.environ.get("HF_ENDPOINT", "").strip().rstrip("/") or "https://huggingface.co"
+
+
+def _answers(url: str, timeout_s: float, *, method: str = "HEAD", refusals: frozenset[int] = _PROXY_REFUSALS) -> bool:
+    """Whether somebody answers, whatever the answer, but for a fault of the server and for `refusals`."""
+    if not url.startswith(("http://", "https://")):
         return False
     try:
-        request = urllib.request.Request(endpoint, method="HEAD")  # noqa: S310 - scheme checked above
+        request = urllib.request.Request(url, method=method)  # noqa: S310 - scheme checked above
         with urllib.request.urlopen(request, timeout=timeout_s):  # noqa: S310
             return True
     except urllib.error.HTTPError as error:
-        return error.code < 500 and error.code not in _PROXY_REFUSALS
+        return error.code < 500 and error.code not in refusals
     except Exception:  # noqa: BLE001 - a probe that fails in whatever way has found no hub
         return False
