@@ -1,4 +1,4 @@
-"""The models of a run: the embedded encoder, local folders and hub models, with the facts estimates need.
+"""The models of a run: embedded encoder, zoo, local folders and hub models, with the facts estimates need.
 
 `name@k` is a model cut to its first k layers. Only safetensors weights are accepted.
 """
@@ -36,6 +36,7 @@ from xautolm.space.weights import (
     read_header,
     weight_hash,
 )
+from xautolm.zoo import ZOO_MODELS, zoo_folder
 
 __all__ = ["EMBEDDED_MODELS", "embedded_folder", "find_model", "is_hub_reachable", "read_model", "resolve_models"]
 
@@ -69,8 +70,8 @@ def resolve_models(
     """Find the models of a run and read their facts.
 
     Args:
-        names: embedded names, local folders or hub ids, each optionally cut with `@k`; None = the embedded
-            encoder at 6, 3 and 1 layers.
+        names: embedded names, those of the zoo, local folders or hub ids, each optionally cut with `@k`; None = the
+            embedded encoder at 6, 3 and 1 layers.
         exclude: names to leave out.
         offline: use only hub models that are in the local cache; so it goes on when the hub falls silent.
 
@@ -184,7 +185,7 @@ def _verify(weights: Path, expected: str) -> None:
 
 
 def find_model(name: str, *, offline: bool) -> ModelSpec:
-    """One requested name to a model: embedded, local folder or hub id, in this order.
+    """One requested name to a model: embedded, of the zoo, local folder or hub id, in this order.
 
     Args:
         name: optionally cut with `@k`.
@@ -197,6 +198,8 @@ def find_model(name: str, *, offline: bool) -> ModelSpec:
     base, keep_layers = split_cut(name)
     if base == EMBEDDED_NAME:
         return read_model(embedded_folder(), EMBEDDED_NAME, keep_layers=keep_layers)
+    if base in ZOO_MODELS:
+        return read_model(zoo_folder(base), base, keep_layers=keep_layers)
     for path, kept in ((name, None), (base, keep_layers)):  # a folder's own name may end in `@3`
         if path and Path(path).expanduser().exists():
             return _read_local(Path(path).expanduser().resolve(), kept)
