@@ -26,7 +26,7 @@ from xautolm.space.params import MethodSpace
 
 
 class BitFit:
-    """Trains every bias of the encoder, and the head. Biases take larger learning rates than whole matrices."""
+    """Trains every bias of the model, and the head. Biases take larger learning rates than whole matrices."""
 
     name = "bitfit"
     trains_by_gradient = True
@@ -47,7 +47,7 @@ class BitFit:
 
     def prepare(self, classifier: Any, params: Params) -> Any:
         """Which parameters are trained: those that require a gradient when this returns. Called in the worker."""
-        from xautolm.methods.classifier import head_parameters
+        from xautolm.methods.structure import head_parameters
 
         for name, parameter in classifier.named_parameters():
             parameter.requires_grad_(name.endswith("bias"))

@@ -64,7 +64,13 @@ def test_only_the_command_line_prints() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "below"), [("records.py", {"xautolm.cost"}), ("cost.py", set()), ("errors.py", set())]
+    ("name", "below"),
+    [
+        ("records.py", {"xautolm.cost", "xautolm.model_spec"}),
+        ("cost.py", set()),
+        ("model_spec.py", set()),
+        ("errors.py", set()),
+    ],
 )
 def test_the_lowest_layer_imports_only_the_standard_library(name: str, below: set[str]) -> None:
     imported = set()

@@ -2,8 +2,8 @@
 
 A *pipeline* is one point of the search space (model + method + hyperparameters); a *trial* is one evaluation of a
 pipeline in a run; an *experience* is a finished trial in the store with the meta-features of its task and system; a
-*run* is one search; a *prior* is what a run believes before its first trial. This module imports the standard library
-and `cost` only.
+*run* is one search; a *prior* is what a run believes before its first trial. This module imports the standard library,
+`cost` and `model_spec` only.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from xautolm.cost import Cost as Cost  # noqa: PLC0414  # one of the nouns, for whoever imports them from here
+from xautolm.model_spec import Family as Family  # noqa: PLC0414
+from xautolm.model_spec import ModelSpec as ModelSpec  # noqa: PLC0414
 
 Label = bool | int | str
 ParamValue = bool | int | float | str
 #: What a row asks for where it is neither one label nor a text.
 Target = tuple[int, ...] | float
-#: Which stacks a pretrained model has.
-Family = Literal["encoder", "decoder", "encoder-decoder"]
 Status = Literal["ok", "oom", "timeout", "diverged", "crashed", "unavailable", "invalid", "stopped", "interrupted"]
 Direction = Literal["maximize", "minimize"]
 
@@ -183,45 +183,6 @@ class Profile:
     system: Mapping[str, float]
     semantic: tuple[float, ...] | None = None
     system_name: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ModelSpec:
-    """A pretrained model that is available on this machine, with the figures that cost estimates need.
-
-    Attributes:
-        name: the name users and records see (`all-MiniLM-L6-v2@3` is that encoder cut to 3 layers).
-        path: local folder with `config.json`, safetensors weights and a tokenizer.
-        revision: commit or weight hash.
-        model_type: `model_type` of `config.json` (`bert`, `gpt2`, ...).
-        n_layers: number of transformer layers used (after cutting).
-        is_cut: whether `n_layers` is smaller than what the folder holds.
-        n_params: parameters of the encoder after cutting, embeddings included.
-        n_params_embedding: parameters of the embedding tables.
-        hidden: hidden size.
-        n_heads: attention heads.
-        intermediate: feed-forward size.
-        vocabulary: size of the token vocabulary.
-        context: largest number of tokens in one input.
-        poolings: ways a classification head may read this model, best first (`mean`, `first`, `native`).
-        family: which stacks it has.
-    """
-
-    name: str
-    path: str
-    revision: str
-    model_type: str
-    n_layers: int
-    is_cut: bool
-    n_params: int
-    n_params_embedding: int
-    hidden: int
-    n_heads: int
-    intermediate: int
-    vocabulary: int
-    context: int
-    poolings: tuple[str, ...]
-    family: Family = "encoder"
 
 
 @dataclass(frozen=True, slots=True)

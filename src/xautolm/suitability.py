@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from xautolm import registry
 from xautolm.config import DEFAULT_OBJECTIVES, Settings
@@ -11,6 +10,7 @@ from xautolm.errors import ModelError, UsageError
 from xautolm.methods.method import Method
 from xautolm.pareto import COSTS
 from xautolm.records import ModelSpec
+from xautolm.space.families import fitted_to
 from xautolm.space.params import Dropped
 from xautolm.tasks import kind_of, why_unsupported
 
@@ -18,8 +18,7 @@ from xautolm.tasks import kind_of, why_unsupported
 def suitable_models(models: Sequence[ModelSpec], kind: str) -> tuple[list[ModelSpec], list[Dropped]]:
     """The models that can learn a kind of task, and why the others cannot.
 
-    A head over the whole text may read a model in several ways (`ModelSpec.poolings`); other heads are read as
-    transformers has them.
+    Their facts are those of the model as it is loaded for the task (`space.families.fitted_to`).
 
     Raises:
         ModelError: none can.
@@ -27,13 +26,11 @@ def suitable_models(models: Sequence[ModelSpec], kind: str) -> tuple[list[ModelS
     formulations = kind_of(kind).formulations
     found, dropped = [], []
     for model in models:
-        reason = why_unsupported(kind, model.family)
-        if reason is not None:
-            dropped.append(Dropped(model.name, reason))
-        elif formulations[model.family] == "sequence":
-            found.append(model)
+        reason = why_unsupported(kind, model.family, model_type=model.model_type)
+        if reason is None:
+            found.append(fitted_to(model, formulations[model.family]))
         else:
-            found.append(replace(model, poolings=("native",)))
+            dropped.append(Dropped(model.name, reason))
     if not found:
         reasons = "; ".join(f"`{item.what}`: {item.reason}" for item in dropped)
         families = " or ".join(formulations)

@@ -17,7 +17,8 @@ from xautolm.evaluate.metrics import softmax
 from xautolm.evaluate.tokens import load_rows, tokenise
 from xautolm.evaluate.training import evaluate_pipeline
 from xautolm.evaluate.trial_data import model_spec
-from xautolm.methods.classifier import head_parameters, load_classifier, load_trainable_state
+from xautolm.methods.classifier import load_classifier, load_trainable_state
+from xautolm.methods.structure import head_parameters
 from xautolm.space.catalogue import read_model
 
 TEXTS = ["good film", "", "bad " * 40, "the plot was ugly and SAD!", " \t\n", "zebra", "happy today", "Größe 漢字 🙂"]

@@ -73,10 +73,10 @@ def test_curve_has_at_most_eight_growing_points_and_ends_with_the_last_step(make
 def test_a_later_trial_reads_no_tokenizer_and_is_charged_for_it(make_job, tiny_bert, monkeypatch):
     first = evaluate_pipeline(*make_job(tiny_bert, "full", epochs=1))
 
-    def refuse(path):
+    def refuse(path, *_):
         raise AssertionError(f"the tokenizer of {path} was loaded again")
 
-    monkeypatch.setattr("xautolm.evaluate.batches.AutoTokenizer.from_pretrained", refuse)
+    monkeypatch.setattr("xautolm.methods.readers._load", refuse)
     second = evaluate_pipeline(*make_job(tiny_bert, "full", epochs=1))
     assert second["scores"] == first["scores"]
     assert second["cost"]["cached_s"] > 0

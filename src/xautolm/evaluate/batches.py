@@ -13,10 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import Dataset
-from transformers import AutoTokenizer
 
 from xautolm.evaluate.rescue import PREDICT_ROWS
 from xautolm.evaluate.tokens import TokenRows
+from xautolm.methods.readers import load_reader
 from xautolm.records import ModelSpec
 
 #: Makes a batch of tensors of examples.
@@ -72,9 +72,8 @@ class LabelledRows(Dataset[dict[str, Any]]):  # type: ignore[misc]  # torch is n
 
 def collator_for(model: ModelSpec) -> Collator:
     """The collator that matches a model's tokenizer."""
-    tokenizer = AutoTokenizer.from_pretrained(model.path)
-    pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-    return Collator(pad_id=int(pad_id or 0), with_types="token_type_ids" in tokenizer.model_input_names)
+    tokenizer = load_reader(model)
+    return Collator(pad_id=int(tokenizer.pad_token_id or 0), with_types="token_type_ids" in tokenizer.model_input_names)
 
 
 def has_bf16(device: torch.device) -> bool:

@@ -17,7 +17,9 @@ from xautolm import registry
 from xautolm.evaluate.formulations import formulation_of
 from xautolm.evaluate.job_folder import JobFolder
 from xautolm.evaluate.trial_data import model_spec
-from xautolm.methods.classifier import head_parameters, load_trainable_state
+from xautolm.methods.classifier import load_trainable_state
+from xautolm.methods.readers import prepare_reader
+from xautolm.methods.structure import head_parameters
 
 
 def export_model(spec: Mapping[str, Any], folder: JobFolder) -> dict[str, Any]:
@@ -37,9 +39,7 @@ def export_model(spec: Mapping[str, Any], folder: JobFolder) -> dict[str, Any]:
     max_length = int(params["max_length"])
     notes = read_notes(Path(spec["checkpoint"]))
     plain = formulation.to_hugging_face(merged, str(spec["kind"]), spec["labels"], max_length, notes)
-    tokenizer = AutoTokenizer.from_pretrained(model.path)
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer = prepare_reader(AutoTokenizer.from_pretrained(model.path), model.family)
     # The tokenizer file may carry a truncation of its own, shorter than the pipeline's length.
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()

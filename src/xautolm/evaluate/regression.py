@@ -20,7 +20,8 @@ from xautolm.evaluate.job_folder import JobFolder
 from xautolm.evaluate.metrics import task_scores
 from xautolm.evaluate.tokens import cache_entry
 from xautolm.evaluate.trial_data import Fitted, model_spec
-from xautolm.methods.classifier import PooledClassifier, final_linear, head_parameters
+from xautolm.methods.classifier import PooledClassifier
+from xautolm.methods.structure import final_linear, head_parameters
 from xautolm.tasks import kind_of
 
 #: Coefficients (n_outputs, n_features) and intercepts (n_outputs,).

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from transformers import AutoTokenizer
 
 from xautolm.evaluate.batches import Collate, Collator, collator_for
 from xautolm.evaluate.tokens import TokenRows, cache_entry, load_rows, tokenise
+from xautolm.methods.readers import load_reader, spelled
 from xautolm.records import ModelSpec
 
 N_VALIDATIONS = 8
@@ -66,17 +66,16 @@ def prepare_data(spec: Mapping[str, Any], model: ModelSpec, params: Mapping[str,
     """Tokenised rows and labels of train and validation; the test split is not within reach of a trial."""
     source = Path(spec["data"])
     labels = read_targets(source)
-    tokenizer = None
     tokens, cached_s = {}, 0.0
     fraction = float(params["train_fraction"])
     for split in ("train", "validation"):
         key = f"tokens {model.path} {model.revision} {params['max_length']} {split}"
 
         def build(target: Path, split: str = split) -> None:
-            nonlocal tokenizer
-            tokenizer = tokenizer or AutoTokenizer.from_pretrained(model.path)
             rows = json.loads((source / f"{split}.json").read_text())
-            tokenise(tokenizer, rows["texts"], rows["pairs"], int(params["max_length"]), target)
+            reader = load_reader(model)
+            texts, pairs = (rows[name] and spelled(rows[name], reader, model.family) for name in ("texts", "pairs"))
+            tokenise(reader, texts, pairs, int(params["max_length"]), target)
 
         entry = cache_entry(Path(spec["cache"]), key, build)
         saved_s = 0.0 if entry.is_new else entry.seconds * (fraction if split == "train" else 1.0)

@@ -11,14 +11,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import (
-    AutoConfig,
-    AutoModel,
-    AutoModelForSequenceClassification,
-    BertForSequenceClassification,
-    PreTrainedModel,
-)
+from transformers import AutoModel, BertForSequenceClassification, PreTrainedModel
 
+from xautolm.methods.heads import Readout, load_options, load_with_head, read_config
 from xautolm.records import ModelSpec
 
 #: Lets the mean outweigh the residual of the appended layer (decision 11) and still fits half precision up to means
@@ -26,14 +21,6 @@ from xautolm.records import ModelSpec
 _SCALE = 4096.0
 #: Keeps the pooler's tanh linear: for features up to 3 the relative error of tanh(x * shrink) / shrink is 5e-5.
 _SHRINK = 1 / 256
-
-#: Names that families have for their dropout rates.
-_DROPOUT_KEYS = (
-    *("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"),  # BERT
-    *("dropout", "attention_dropout", "seq_classif_dropout"),  # DistilBERT, BART
-    *("resid_pdrop", "embd_pdrop", "attn_pdrop"),  # GPT-2
-    "dropout_rate",  # T5
-)
 
 
 class PooledClassifier(nn.Module):  # type: ignore[misc]  # torch is not analysed (follow_imports = skip)
@@ -51,13 +38,18 @@ class PooledClassifier(nn.Module):  # type: ignore[misc]  # torch is not analyse
         self.encoder = encoder
         self.pooling = pooling
         self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(encoder.config.hidden_size, n_classes)
+        self.classifier = Readout(encoder.config.hidden_size, n_classes)
         nn.init.normal_(self.classifier.weight, std=0.02)
         nn.init.zeros_(self.classifier.bias)
 
     @property
     def config(self) -> Any:
         return self.encoder.config
+
+    @property
+    def base_model(self) -> PreTrainedModel:
+        """The pretrained part, under the name that models of transformers give it."""
+        return self.encoder
 
     def forward(self, **inputs: Tensor) -> dict[str, Tensor]:
         """Logits (n_rows, n_classes) for tokenised rows (n_rows, n_tokens)."""
@@ -78,7 +70,7 @@ class PooledClassifier(nn.Module):  # type: ignore[misc]  # torch is not analyse
 
 
 def load_classifier(spec: ModelSpec, pooling: str, n_classes: int, dropout: float) -> nn.Module:
-    """Load a pretrained encoder, cut to `spec.n_layers`, with a fresh classification head.
+    """Load a pretrained model, cut to `spec.n_layers`, with a fresh head over the whole text.
 
     Args:
         spec: which model.
@@ -86,34 +78,11 @@ def load_classifier(spec: ModelSpec, pooling: str, n_classes: int, dropout: floa
         n_classes: number of classes.
         dropout: dropout of the hidden states, the attention where the family has it, and the head.
     """
-    config = AutoConfig.from_pretrained(spec.path, trust_remote_code=False)
-    if spec.is_cut:
-        config.num_hidden_layers = spec.n_layers
-    set_dropout(config, dropout)
-    options = {"config": config, "use_safetensors": True, "trust_remote_code": False, "dtype": torch.float32}
     if pooling == "native":
-        config.num_labels = n_classes
-        if config.pad_token_id is None:
-            config.pad_token_id = config.eos_token_id
-        return AutoModelForSequenceClassification.from_pretrained(spec.path, **options)
+        return load_with_head("sequence", spec, n_classes, dropout)
     pooler = {"add_pooling_layer": False} if spec.model_type == "bert" else {}
-    encoder = AutoModel.from_pretrained(spec.path, **options, **pooler)
+    encoder = AutoModel.from_pretrained(spec.path, **load_options(read_config(spec, dropout)), **pooler)
     return PooledClassifier(encoder, pooling, n_classes, dropout)
-
-
-def set_dropout(config: Any, dropout: float) -> None:
-    """Set all rates of dropout that a model's configuration has."""
-    for key in _DROPOUT_KEYS:
-        if hasattr(config, key):
-            setattr(config, key, dropout)
-
-
-def base_encoder(classifier: nn.Module) -> nn.Module:
-    """The pretrained part of a classifier."""
-    if isinstance(classifier, PooledClassifier):
-        return classifier.encoder
-    base = getattr(classifier, "base_model", None)
-    return base if isinstance(base, nn.Module) else classifier
 
 
 def checkpoint_activations(module: nn.Module) -> None:
@@ -133,35 +102,6 @@ def checkpoint_activations(module: nn.Module) -> None:
             new = getattr(inner, "activation_checkpointing_enable", None)
             (new or inner.gradient_checkpointing_enable)({"use_reentrant": False})
             return
-
-
-def blocks(classifier: nn.Module) -> list[nn.Module]:
-    """The transformer blocks in order, found by structure: the ModuleLists with the most parameters in the base model.
-
-    Encoder-decoder models have two such lists; they are joined, encoder first.
-    """
-    base = base_encoder(classifier)
-    lists = [module for module in base.modules() if isinstance(module, nn.ModuleList) and len(module)]
-    nested = {id(inner) for outer in lists for inner in outer.modules() if inner is not outer}
-    outermost = [module for module in lists if id(module) not in nested]
-    sizes = [sum(p.numel() for p in module.parameters()) for module in outermost]
-    largest = max(sizes, default=0)
-    return [block for module, size in zip(outermost, sizes, strict=True) if size * 4 >= largest for block in module]
-
-
-def head_parameters(classifier: nn.Module) -> list[nn.Parameter]:
-    """Parameters that do not belong to the pretrained part, and a pooler that stands between it and the head."""
-    base = base_encoder(classifier)
-    pooler = getattr(base, "pooler", None)
-    pooled = {id(p) for p in pooler.parameters()} if isinstance(pooler, nn.Module) else set()
-    pretrained = {id(p) for p in base.parameters()} - pooled
-    return [p for p in classifier.parameters() if id(p) not in pretrained]
-
-
-def final_linear(classifier: nn.Module, n_classes: int) -> nn.Linear:
-    """The last linear layer, whose outputs are the logits."""
-    layers = [m for m in classifier.modules() if isinstance(m, nn.Linear) and m.out_features == n_classes]
-    return layers[-1]
 
 
 def to_hugging_face(classifier: nn.Module, labels: Sequence[str], max_length: int) -> PreTrainedModel:

@@ -19,7 +19,7 @@ from xautolm.space.params import MethodSpace
 
 
 class FullFineTuning:
-    """Trains every parameter of the encoder and the head.
+    """Trains every parameter of the model and the head.
 
     Learning rates 1e-5..3e-4 around the 2e-5..5e-5 of Devlin et al. (2019) for base-size encoders; small encoders
     need more (design.md: 1e-4 for the 6-layer MiniLM).
@@ -38,7 +38,10 @@ class FullFineTuning:
 
     def workload(self, model: ModelSpec, params: Params) -> Workload:
         return gradient_workload(
-            params, n_trainable=model.n_params, backward_layers=model.n_layers, trains_embeddings=True
+            params,
+            n_trainable=model.n_params + model.n_params_head,
+            backward_layers=model.depth,
+            trains_embeddings=True,
         )
 
     def prepare(self, classifier: Any, params: Params) -> Any:

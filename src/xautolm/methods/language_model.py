@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, GenerationConfig, PreTrainedModel
+from transformers import GenerationConfig, PreTrainedModel
 
-from xautolm.methods.classifier import set_dropout
+from xautolm.methods.heads import load_with_head
 from xautolm.records import ModelSpec
 
 
@@ -16,16 +15,8 @@ def load_language_model(spec: ModelSpec, dropout: float) -> PreTrainedModel:
         spec: which model.
         dropout: dropout of the hidden states, and of the attention where the family has it.
     """
-    config = AutoConfig.from_pretrained(spec.path, trust_remote_code=False)
-    if spec.is_cut:
-        config.num_hidden_layers = spec.n_layers
-    set_dropout(config, dropout)
-    auto = AutoModelForCausalLM if spec.family == "decoder" else AutoModelForSeq2SeqLM
-    model = auto.from_pretrained(
-        spec.path, config=config, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
-    )
+    model = load_with_head("text", spec, 0, dropout)
     # `generate` falls back on what the model came with (beams, temperatures, banned repetitions) for whatever it is
-    # not told; and keys and values are kept when texts are generated, not in training.
+    # not told.
     model.generation_config = GenerationConfig()
-    model.config.use_cache = False
     return model

@@ -7,6 +7,7 @@ from typing import Any
 from xautolm.methods.method import (
     Facts,
     Params,
+    adapter_params,
     gradient_default,
     gradient_params,
     gradient_workload,
@@ -23,6 +24,8 @@ class Lora:
 
     All linear layers of the blocks are adapted, the feed-forward ones included, and learning rates are about ten
     times those of full fine-tuning ("LoRA Without Regret", 2025). `lora_alpha` is given as a multiple of the rank.
+    A fresh head is trained beside the adapters; embeddings and the language-model head, which often are one table,
+    are neither adapted nor trained.
     """
 
     name = "lora"
@@ -49,18 +52,16 @@ class Lora:
         )
 
     def workload(self, model: ModelSpec, params: Params) -> Workload:
-        rank = int(params["lora_r"])
-        # A rank-r adapter of a (d_in, d_out) matrix has r * (d_in + d_out) parameters: four attention and two
-        # feed-forward matrices per layer.
-        adapters = model.n_layers * rank * (8 * model.hidden + 2 * (model.hidden + model.intermediate))
-        return gradient_workload(params, n_trainable=adapters, backward_layers=model.n_layers, n_lora=adapters)
+        adapters = adapter_params(model, int(params["lora_r"]))
+        n_trainable = adapters + model.n_params_head
+        return gradient_workload(params, n_trainable=n_trainable, backward_layers=model.depth, n_lora=adapters)
 
     def prepare(self, classifier: Any, params: Params) -> Any:
         import torch
         from peft import LoraConfig, get_peft_model
         from transformers.pytorch_utils import Conv1D
 
-        from xautolm.methods.classifier import blocks, head_parameters
+        from xautolm.methods.structure import blocks, head_parameters
 
         adapted = {
             id(module)

@@ -127,6 +127,27 @@ def gradient_workload(
     )
 
 
-def layer_params(model: ModelSpec) -> int:
-    """Parameters of one transformer layer, on average."""
-    return (model.n_params - model.n_params_embedding) // max(model.n_layers, 1)
+def block_params(model: ModelSpec, n: int) -> int:
+    """Parameters of the last n transformer blocks, the decoder's first where there are two stacks.
+
+    ALBERT's one block is used again and again, so that any n is all of it.
+    """
+    outside = model.n_params_embedding + model.n_params_decoder
+    in_encoder = model.n_params - outside
+    if model.model_type == "albert":
+        return in_encoder if n > 0 else 0
+    from_decoder = min(n, model.n_decoder_layers)
+    from_encoder = min(n - from_decoder, model.n_layers)
+    return (
+        from_decoder * (model.n_params_decoder // max(model.n_decoder_layers, 1))
+        + from_encoder * (in_encoder // max(model.n_layers, 1))
+    )  # fmt: skip
+
+
+def adapter_params(model: ModelSpec, rank: int) -> int:
+    """Parameters of adapters of a rank on all linear layers of the blocks: rank x (rows + columns) of each.
+
+    Where the matrices were not counted (`ModelSpec.adapter_width`): four attention and two feed-forward ones per layer.
+    """
+    width = model.adapter_width or model.depth * (8 * model.hidden + 2 * (model.hidden + model.intermediate))
+    return rank * width

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -25,13 +26,17 @@ from xautolm.space.config_keys import (
     find_figure,
     poolings_of,
 )
+from xautolm.space.families import family_of
 from xautolm.space.figures import split_cut
 from xautolm.space.hub import HubError, HubSilentError, download_model, is_hub_reachable
 from xautolm.space.params import Dropped
 from xautolm.space.weights import (
+    Tensor,
     count_layers,
+    count_lm_head,
     count_params,
     find_weights,
+    keep_layers,
     load_json,
     read_header,
     weight_hash,
@@ -143,14 +148,42 @@ def read_model(folder: Path, name: str, *, keep_layers: int | None = None, revis
     if keep_layers is not None and keep_layers != spec.n_layers:
         spec = _cut(spec, keep_layers)
     tensors = [tensor for file in files for tensor in read_header(file)]
-    n_stored = count_layers(tensors)
+    return _count(spec, tensors, folder, is_tied=config.get("tie_word_embeddings") is True)
+
+
+def _count(spec: ModelSpec, tensors: Sequence[Tensor], folder: Path, *, is_tied: bool) -> ModelSpec:
+    """Complete a model's facts with what its weights tell.
+
+    Raises:
+        ModelError: the weights hold fewer layers than the configuration says, or one of two stacks.
+    """
+    has_two = spec.family == "encoder-decoder"
+    decoder = [tensor for tensor in tensors if has_two and tensor.is_decoder]
+    n_stored = count_layers(tensor for tensor in tensors if not (has_two and tensor.is_decoder))
     if 0 < n_stored < spec.n_layers:
         raise ModelError(
             f"`{folder}` holds weights of {n_stored} layers, its `config.json` says {spec.n_layers}; "
             "copy or download the model again."
         )
+    if has_two and not (decoder and n_stored):
+        missing = "encoder" if decoder else "decoder"
+        raise ModelError(
+            f"Expected weights of an encoder and a decoder in `{folder}`, which its model type {spec.model_type!r} "
+            f"has; found none of the {missing}. Name a folder that holds the whole model."
+        )
     n_params, n_embedding = count_params(tensors, spec.n_layers if spec.is_cut else None)
-    return replace(spec, n_params=n_params, n_params_embedding=n_embedding)
+    in_layers = [tensor for tensor in decoder if tensor.layer is not None and tensor.is_parameter]
+    width = sum(tensor.adapter_width for tensor in keep_layers(tensors, spec.n_layers if spec.is_cut else None))
+    return replace(
+        spec,
+        n_params=n_params,
+        n_params_embedding=n_embedding,
+        n_decoder_layers=count_layers(decoder),
+        n_params_decoder=sum(math.prod(tensor.shape) for tensor in in_layers),
+        adapter_width=width,
+        adapter_width_decoder=sum(tensor.adapter_width for tensor in decoder),
+        n_params_lm_head=0 if is_tied else count_lm_head(tensors),
+    )
 
 
 def embedded_folder() -> Path:
@@ -233,6 +266,7 @@ def _facts(folder: Path, name: str, config: Mapping[str, Any]) -> ModelSpec:
     if not isinstance(model_type, str):
         raise ModelError(f"Expected `model_type` in `{folder / 'config.json'}`; use the `config.json` of its model.")
     hidden = _required(config, "hidden", folder)
+    family = family_of(config)
     return ModelSpec(
         name=name,
         path=str(folder),
@@ -248,7 +282,10 @@ def _facts(folder: Path, name: str, config: Mapping[str, Any]) -> ModelSpec:
         intermediate=find_figure(config, "intermediate") or 4 * hidden,
         vocabulary=_required(config, "vocabulary", folder),
         context=_context(folder, config),
-        poolings=poolings_of(model_type, is_cut=False),
+        # the first token of a causal BERT has seen no other, as that of a cut one
+        poolings=poolings_of(model_type, is_cut=family == "decoder"),
+        family=family,
+        n_kv_heads=find_figure(config, "n_kv_heads") or 0,
     )
 
 

@@ -323,7 +323,7 @@ def _train_flops(workload: Workload, model: ModelSpec, size: TaskSize) -> float:
     products = _forward_flops(workload, model, size, 0)
     if workload.n_lora:
         backward -= products
-    share = min(1.0, workload.backward_layers / max(1, model.n_layers))
+    share = min(1.0, workload.backward_layers / max(1, model.depth))
     return forward + share * backward
 
 
@@ -336,7 +336,7 @@ def _forward_flops(workload: Workload, model: ModelSpec, size: TaskSize, score_f
     mean, mean_square, _ = row_lengths(size.token_quantiles, min(workload.max_length, model.context))
     tokens, token_pairs = _PADDING * mean, _PADDING**2 * mean_square
     per_pair = 4.0 * model.hidden + score_flops * model.n_heads
-    return 2.0 * active_params(model) * tokens + model.n_layers * per_pair * token_pairs
+    return 2.0 * active_params(model) * tokens + model.depth * per_pair * token_pairs
 
 
 def _n_rows(workload: Workload, size: TaskSize) -> int:

@@ -132,7 +132,7 @@ def activation_bytes(workload: Workload, model: ModelSpec, rows: int, tokens: in
         tokens: of its longest row.
     """
     units = float(rows * tokens * model.hidden)
-    layers = min(workload.backward_layers, model.n_layers)
+    layers = min(workload.backward_layers, model.depth)
     per_layer = layer_bytes(workload, model, tokens)
     embedding = 8.0 if workload.trains_embeddings else 0.0
     if workload.is_checkpointed:

@@ -29,12 +29,23 @@ _MAX_HEADER_BYTES = 100 * 10**6
 _HEAD = re.compile(
     r"^(?:\w+\.)?(?:cls|lm_head|classifier|pre_classifier|score|qa_outputs|qa_classifier|predictions"
     r"|vocab_transform|vocab_layer_norm|vocab_projector|discriminator_predictions|generator_predictions"
-    r"|generator_lm_head|lm_predictions|mask_predictions|classification_head|seq_relationship)\."
+    r"|generator_lm_head|lm_predictions|mask_predictions|classification_head|seq_relationship|embed_out|head)\."
+    r"|^decoder\.(?:weight|bias)$"  # ModernBERT
 )
+_LM_HEAD = re.compile(r"^(?:\w+\.)?(?:lm_head|embed_out)\.")
+#: Towers of models that also see or hear.
+_OTHER_SENSES = re.compile(r"(?:^|\.)(?:vision_tower|vision_model|visual|audio_tower|multi_modal_projector)\.")
 _EMBEDDING = re.compile(r"embeddings?\b|\bwte\b|\bwpe\b|embed_tokens|embed_positions|\bshared\b")
 _LAYER = re.compile(r"(?:^|\.)(?:layer|layers|h|block|blocks)\.(\d+)\.")
+_DECODER = re.compile(r"(?:^|\.)decoder\.")
+#: Layers that ALBERT uses again and again.
+_SHARED_LAYER = re.compile(r"\balbert_layers\.(\d+)\.")
+#: Matrices within layers that no linear layer owns: tables of relative positions, experts (kept as one tensor).
+_NO_LINEAR = re.compile(r"relative_attention_bias|rel_embeddings|\.experts\.|norm", re.IGNORECASE)
+#: Copies of the shared embeddings that some checkpoints of two stacks hold.
+_COPY = re.compile(r"\b(?:encoder|decoder)\.embed_tokens\.weight$")
 #: Constants that old checkpoints store beside the parameters (GPT-2's causal mask, rotary frequencies).
-_BUFFER = re.compile(r"(?:\.attn\.(?:masked_)?bias|inv_freq|position_ids)$")
+_BUFFER = re.compile(r"(?:\.attn\.(?:masked_)?bias|inv_freq|position_ids|final_logits_bias)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +58,10 @@ class Tensor:
 
     @property
     def is_parameter(self) -> bool:
-        """Whether it is a weight of the encoder: no integer, no buffer, no task head."""
+        """Whether it is a weight of the language model: no integer, no buffer, no head."""
         is_number = self.dtype.startswith(("F", "BF"))
-        return is_number and not _BUFFER.search(self.name) and not _HEAD.match(self.name)
+        others = (_BUFFER.search(self.name), _HEAD.match(self.name), _OTHER_SENSES.search(self.name))
+        return is_number and not any(others)
 
     @property
     def is_embedding(self) -> bool:
@@ -71,6 +83,28 @@ class Tensor:
         """
         found = _LAYER.search(self.name)
         return int(found[1]) if found else None
+
+    @property
+    def is_decoder(self) -> bool:
+        """Whether it stands in something that is called decoder.
+
+        >>> Tensor("decoder.block.0.layer.1.EncDecAttention.q.weight", "F32", (8, 8)).is_decoder
+        True
+        """
+        return _DECODER.search(self.name) is not None
+
+    @property
+    def adapter_width(self) -> int:
+        """Rows + columns where it is the matrix of a linear layer within a transformer layer, else 0.
+
+        >>> Tensor("h.0.mlp.c_fc.weight", "F32", (8, 32)).adapter_width
+        40
+        >>> Tensor("wte.weight", "F32", (10, 4)).adapter_width
+        0
+        """
+        is_inside = self.layer is not None or _SHARED_LAYER.search(self.name) is not None
+        is_matrix = len(self.shape) == 2 and self.name.endswith(".weight") and not _NO_LINEAR.search(self.name)
+        return sum(self.shape) if is_inside and is_matrix and self.is_parameter else 0
 
 
 def find_weights(folder: Path) -> tuple[Path, ...]:
@@ -130,29 +164,41 @@ def read_header(path: Path) -> tuple[Tensor, ...]:
 
 
 def count_params(tensors: Iterable[Tensor], n_layers: int | None = None) -> tuple[int, int]:
-    """Count the parameters of an encoder, exactly.
+    """Count the parameters of a model, exactly.
 
     Args:
         tensors: from `read_header`, all shards.
         n_layers: layers that are kept; None = all.
 
     Returns:
-        All parameters (task heads excluded) and those of the embedding tables.
+        All parameters (heads excluded) and those of the embedding tables.
 
     >>> table = Tensor("embeddings.word_embeddings.weight", "F32", (10, 4))
     >>> layers = [Tensor(f"encoder.layer.{i}.output.dense.weight", "F32", (4, 4)) for i in range(3)]
     >>> count_params([table, *layers]), count_params([table, *layers], n_layers=1)
     ((88, 40), (56, 40))
     """
-    kept = [
-        tensor
-        for tensor in tensors
-        if tensor.is_parameter and (n_layers is None or tensor.layer is None or tensor.layer < n_layers)
-    ]
+    kept = [tensor for tensor in keep_layers(tensors, n_layers) if tensor.is_parameter]
+    if any(tensor.name.endswith("shared.weight") for tensor in kept):
+        kept = [tensor for tensor in kept if not _COPY.search(tensor.name)]
     return (
         sum(math.prod(tensor.shape) for tensor in kept),
         sum(math.prod(tensor.shape) for tensor in kept if tensor.is_embedding),
     )
+
+
+def keep_layers(tensors: Iterable[Tensor], n_layers: int | None) -> list[Tensor]:
+    """The tensors of the first layers, and those outside the layers; None = all."""
+    return [t for t in tensors if n_layers is None or t.layer is None or t.layer < n_layers]
+
+
+def count_lm_head(tensors: Iterable[Tensor]) -> int:
+    """Parameters of a language-model head that is stored beside the embeddings.
+
+    >>> count_lm_head([Tensor("lm_head.weight", "F32", (10, 4)), Tensor("wte.weight", "F32", (10, 4))])
+    40
+    """
+    return sum(math.prod(tensor.shape) for tensor in tensors if _LM_HEAD.match(tensor.name))
 
 
 def count_layers(tensors: Iterable[Tensor]) -> int:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from xautolm.errors import UsageError
 from xautolm.records import Family
+from xautolm.space.families import has_head, head_for
 
 #: How a model is asked: one answer per text (`sequence`), one per word (`tokens`), first and last token of an answer in
 #: the context (`spans`), or by writing the answer (`text`).
@@ -69,7 +70,9 @@ def kind_of(name: str) -> TaskKind:
     return KINDS[name]
 
 
-def why_unsupported(kind: str, family: Family, *, trains_by_gradient: bool = True) -> str | None:
+def why_unsupported(
+    kind: str, family: Family, *, trains_by_gradient: bool = True, model_type: str | None = None
+) -> str | None:
     """Why models of a family cannot learn a task with a method; None = they can.
 
     Args:
@@ -77,11 +80,14 @@ def why_unsupported(kind: str, family: Family, *, trains_by_gradient: bool = Tru
         family: of the models.
         trains_by_gradient: whether the method trains by gradients, as in `methods.method.Method`; a head that is
             fitted on features needs one answer per text.
+        model_type: of the model, for architectures that transformers puts no such head on; None = the family decides.
 
     >>> why_unsupported("text-generation", "encoder")
     'an encoder writes no text, which `text-generation` asks for'
     >>> why_unsupported("question-answering", "encoder", trains_by_gradient=False)
     'a head on frozen features gives one answer per text, which does not fit `question-answering`'
+    >>> why_unsupported("token-classification", "encoder-decoder", model_type="bart")
+    'transformers has no `bart` with a head for `token-classification`'
     >>> why_unsupported("text-classification", "decoder", trains_by_gradient=False) is None
     True
     """
@@ -90,4 +96,6 @@ def why_unsupported(kind: str, family: Family, *, trains_by_gradient: bool = Tru
         return f"an {family} writes no text, which `{kind}` asks for"
     if formulation != "sequence" and not trains_by_gradient:
         return f"a head on frozen features gives one answer per text, which does not fit `{kind}`"
+    if model_type is not None and not has_head(model_type, head_for(formulation, family)):
+        return f"transformers has no `{model_type}` with a head for `{kind}`"
     return None

@@ -20,8 +20,10 @@ from xautolm.evaluate.job_folder import DivergedError
 from xautolm.evaluate.loss import BinaryCrossEntropy, CrossEntropy, SquaredError, class_weights, positive_weights
 from xautolm.evaluate.metrics import softmax
 from xautolm.evaluate.trial_data import TrialData, prepare_data, strata, stratified_subset, subset_size
-from xautolm.methods.classifier import final_linear, load_classifier, to_hugging_face
-from xautolm.records import ModelSpec
+from xautolm.methods.classifier import load_classifier, to_hugging_face
+from xautolm.methods.readers import spelled
+from xautolm.methods.structure import final_linear
+from xautolm.records import Family, ModelSpec
 
 _BATCH = 32
 #: transformers' names of what a head over a whole text is for.
@@ -129,13 +131,14 @@ class SequenceFormulation:
         tokenizer = AutoTokenizer.from_pretrained(folder)
         model = AutoModelForSequenceClassification.from_pretrained(folder, use_safetensors=True, dtype=torch.float32)
         model.to(device).eval()
-        texts, pairs = rows["texts"], rows["pairs"]
+        family: Family = "encoder-decoder" if model.config.is_encoder_decoder else "encoder"
+        texts, pairs = (rows[name] and spelled(rows[name], tokenizer, family) for name in ("texts", "pairs"))
         order = sorted(range(len(texts)), key=lambda i: -len(texts[i]) - (len(pairs[i]) if pairs else 0))
         logits = np.zeros((len(texts), model.config.num_labels), dtype=np.float32)
         with torch.inference_mode():
             for start in range(0, len(order), _BATCH):
                 chosen = order[start : start + _BATCH]
-                encoded = [_encode(tokenizer, texts[i], pairs[i] if pairs else None) for i in chosen]
+                encoded = [_encode(tokenizer, texts[i], pairs[i] if pairs else None, family) for i in chosen]
                 inputs = tokenizer.pad(encoded, return_tensors="pt").to(device)
                 logits[chosen] = model(**inputs).logits.float().cpu().numpy()
                 report(min(start + _BATCH, len(order)), len(order))
@@ -172,12 +175,13 @@ def _tensor(values: NDArray[np.float64] | None, device: torch.device) -> Tensor 
     return None if values is None else torch.tensor(values, dtype=torch.float32, device=device)
 
 
-def _encode(tokenizer: Any, text: str, pair: str | None) -> Any:
+def _encode(tokenizer: Any, text: str, pair: str | None, family: Family) -> Any:
     """One row as `transformers.pipeline` encodes it; a batch would read an empty second text differently.
 
-    Decoders' tokenizers make no token of an empty text: such a row reads one padding token.
+    Encoder-decoders close each text of a pair and need as many such tokens in every row, so they read the empty one
+    too. Decoders' tokenizers make no token of an empty text: such a row reads one padding token.
     """
-    encoded = tokenizer(text, pair or None, truncation=True)
+    encoded = tokenizer(text, pair if family == "encoder-decoder" else pair or None, truncation=True)
     if not encoded["input_ids"]:
         encoded["input_ids"], encoded["attention_mask"] = [tokenizer.pad_token_id], [1]
     return encoded

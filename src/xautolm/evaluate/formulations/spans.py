@@ -30,7 +30,6 @@ from xautolm.evaluate.formulations.contexts import (
     span_labels,
 )
 from xautolm.evaluate.formulations.formulation import Loss, Params, Predicted
-from xautolm.evaluate.formulations.heads import load_with_head
 from xautolm.evaluate.formulations.windows import (
     Batching,
     LabelledWindows,
@@ -50,6 +49,7 @@ from xautolm.evaluate.trial_data import (
     subset_size,
     training_rows,
 )
+from xautolm.methods.heads import load_with_head
 from xautolm.records import ModelSpec
 
 _BATCH = 32

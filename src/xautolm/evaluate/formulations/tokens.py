@@ -16,7 +16,6 @@ from transformers import AutoModelForTokenClassification, AutoTokenizer, PreTrai
 
 from xautolm.evaluate.batches import Collator
 from xautolm.evaluate.formulations.formulation import Loss, Params, Predicted
-from xautolm.evaluate.formulations.heads import load_with_head
 from xautolm.evaluate.formulations.windows import (
     IGNORED,
     NOTHING,
@@ -38,6 +37,7 @@ from xautolm.evaluate.trial_data import (
     subset_size,
     training_rows,
 )
+from xautolm.methods.heads import load_with_head
 from xautolm.records import ModelSpec
 
 _BATCH = 32
