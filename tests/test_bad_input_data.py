@@ -213,7 +213,7 @@ def test_validation_label_unseen_in_training(tmp_path):
 def test_unsupported_suffix(tmp_path):
     message = refused(write(tmp_path / "x.xlsx", b"PK"))
     assert "unknown suffix" in message
-    assert "csv, tsv, json, jsonl or parquet" in message
+    assert "csv, tsv, json, jsonl, parquet or conll" in message
 
 
 def test_parquet_that_is_none(tmp_path):
@@ -315,8 +315,8 @@ def test_unknown_role_and_contradicting_names_are_usage_errors(tmp_path):
         load_task(data, text="text", columns={"text": "label"})
     with pytest.raises(UsageError, match="one column cannot have two roles"):
         load_task(data, text="text", target="text")
-    with pytest.raises(UsageError, match=r"expected the task `text-classification`, .*, came 'text-generation'"):
-        load_task(data, kind="text-generation")
+    with pytest.raises(UsageError, match=r"expected the task `text-classification`, .*, came 'translation'"):
+        load_task(data, kind="translation")
 
 
 def test_folder_without_train_split(tmp_path):

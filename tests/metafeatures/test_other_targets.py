@@ -1,4 +1,4 @@
-"""Features of label sets and of scores: counted by hand, agreement with the features of single labels, robustness."""
+"""Features of label sets, scores, tags and texts to be written: counted by hand, and on profiles."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xautolm.metafeatures import build_profile, profile_task, schema_of
+from xautolm.metafeatures import add_embeddings, build_profile, profile_task, schema_of
 from xautolm.metafeatures.label_sets import label_set_features, linear_landmark_of_sets, neighbour_landmark_of_sets
 from xautolm.metafeatures.labels import label_features
 from xautolm.metafeatures.landmarks import linear_landmark
 from xautolm.metafeatures.scores import correlation, linear_correlation, neighbour_correlation, score_features
 from xautolm.metafeatures.semantic import TaskEmbeddings, neighbour_landmark
-from xautolm.records import Split, Task
+from xautolm.metafeatures.tags import lookup_landmark, tag_features
+from xautolm.records import Answer, Split, Task
 
 
 def make_task(kind, texts, targets, pairs=None, labels=(), **columns) -> Task:
@@ -148,3 +149,62 @@ def test_profile_of_scores():
     assert "n_classes" not in features
     single = profile_without_noise(make_task("text-regression", ["a b"] * 9, [1.0] * 9))
     assert single["overlap_correlation"] == single["linear_correlation"] == single["score_skewness"] == 0.0
+
+
+# ---- tags
+
+
+NAMES = ["B-LOC", "B-PER", "I-PER", "O"]
+
+
+def test_tags_counted_by_hand():
+    features = tag_features([[1, 2, 3, 0], [3, 3]], NAMES)
+    assert features["n_classes"] == 4
+    assert (features["min_class_share"], features["max_class_share"]) == (pytest.approx(1 / 6), 0.5)
+    assert features["words_per_row"] == 3
+    assert (features["entity_share"], features["entities_per_row"], features["words_per_entity"]) == (0.5, 1.0, 1.5)
+    assert features["n_entity_types"] == 2
+    parts_of_speech = tag_features([[0, 1], [1]], ["NOUN", "VERB"])
+    assert (parts_of_speech["entity_share"], parts_of_speech["words_per_entity"]) == (1.0, 1.0)
+    assert all(value == 0 for value in tag_features([], NAMES).values())
+
+
+def test_a_lookup_knows_words_that_keep_their_tag_and_nothing_of_new_ones():
+    words, tags = [["Anna", "came"], ["Rome", "fell"]] * 9, [[1, 3], [0, 3]] * 9
+    assert lookup_landmark(words, tags, NAMES) == 1.0
+    assert lookup_landmark([[f"{i}{word}" for word in row] for i, row in enumerate(words)], tags, NAMES) == 0.0
+    assert lookup_landmark([], [], NAMES) == 0.0
+
+
+def test_profile_of_tags():
+    words = (("Anna", "Berg", "came"), ("Rome", "fell")) * 10
+    split = {"words": words, "labels": tuple(NAMES)}
+    task = make_task("token-classification", map(" ".join, words), [(1, 2, 3), (0, 3)] * 10, **split)
+    features = profile_without_noise(task)
+    assert schema_of(task) == "tokens/1"
+    assert features["lookup_landmark"] == 1.0
+    assert "tree_landmark" not in features
+    profile = add_embeddings(build_profile(task, {}), task, TaskEmbeddings(np.arange(20), np.ones((20, 2))))
+    assert profile.task == features
+    assert profile.semantic == (1.0, 1.0)
+
+
+# ---- texts to be written
+
+
+def test_profile_of_texts_to_be_written_has_the_published_features():
+    texts, answers = (
+        ("a long story told", "another story") * 9,
+        ((Answer("story"), Answer("tale")), (Answer("new"),)) * 9,
+    )
+    split = Split(texts, None, (), answers)
+    task = Task("made", "text-generation", (), split, split, None, {}, {}, "f", ())
+    features = profile_without_noise(task)
+    assert schema_of(task) == "generation/1"
+    assert list(features)[:2] == ["n_train", "mean_prompt_chars"]
+    assert features["mean_prompt_chars"] == 15.0
+    assert features["mean_references"] == 1.5
+    assert features["vocabulary_novelty"] == 0.5
+    assert features["span_share"] == 0.5
+    assert features["context_tokens_mean"] == 3.0
+    assert features["question_tokens_max"] == 0.0

@@ -16,7 +16,9 @@ from xautolm.cli.search import listed, roles
 
 @app.command()
 def explain(
-    data: Annotated[str, typer.Argument(help="csv, tsv, json, jsonl, parquet (also .gz), datasets folder or hub id.")],
+    data: Annotated[
+        str, typer.Argument(help="csv, tsv, json, jsonl, parquet, conll (also .gz), datasets folder or hub id.")
+    ],
     valid: Annotated[str | None, typer.Option(help="Validation data; cut from DATA when not given.")] = None,
     test: Annotated[str | None, typer.Option(help="Test data; cut from DATA when not given.")] = None,
     task: Annotated[

@@ -16,7 +16,7 @@ from xautolm.errors import UsageError
 @app.command()
 def fit(
     data: Annotated[
-        str | None, typer.Argument(help="csv, tsv, json, jsonl, parquet (also .gz), datasets folder or hub id.")
+        str | None, typer.Argument(help="csv, tsv, json, jsonl, parquet, conll (also .gz), datasets folder or hub id.")
     ] = None,
     valid: Annotated[str | None, typer.Option(help="Validation data; cut from DATA when not given.")] = None,
     test: Annotated[

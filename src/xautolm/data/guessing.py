@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from xautolm.data import classification, multi_label, questions, regression
+from xautolm.data import classification, multi_label, questions, regression, tokens
 from xautolm.data.columns import CLASSES, Wanted, resolve_columns
 from xautolm.data.listed import holds_lists
 from xautolm.data.multi_label import indicators
 from xautolm.data.regression import looks_like_scores
 from xautolm.data.source import Table, Tables
+from xautolm.data.tokens import looks_like_tokens
 from xautolm.errors import DataError, UsageError
 
 
@@ -34,6 +35,11 @@ def guess_kind(
     if indicators(tables, named):
         return multi_label.KIND, [_announced(f"{named!r} names several columns", multi_label.KIND)]
     lists = list_columns(train)
+    words = None if text else looks_like_tokens(train, lists, named)
+    if words is not None:
+        return tokens.KIND, [
+            _announced(f"column `{words}` holds lists of words, and their tags are there", tokens.KIND)
+        ]
     for wanted in (CLASSES, multi_label.LABELS, regression.SCORES):
         column = _target(train, text, target, columns, wanted)
         if column is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from xautolm import tasks
-from xautolm.data import classification, multi_label, questions, regression
+from xautolm.data import classification, generation, multi_label, questions, regression, tokens
 from xautolm.data.columns import text_columns
 from xautolm.data.guessing import guess_kind
 from xautolm.data.source import read_tables
@@ -14,7 +14,7 @@ from xautolm.errors import UsageError
 from xautolm.records import Task
 
 KIND = classification.KIND
-KINDS = (KIND, multi_label.KIND, regression.KIND, questions.KIND)
+KINDS = tuple(tasks.KINDS)
 
 
 def load_task(
@@ -31,11 +31,12 @@ def load_task(
     """Load data for a search or a profile; splits that are not given are cut from the training rows.
 
     Args:
-        data: csv, tsv, json, jsonl or parquet file (plain or gzipped), folder saved by `datasets`, or hub id.
+        data: csv, tsv, json, jsonl, parquet or conll file (plain or gzipped), folder saved by `datasets`, or hub id.
         valid: the validation data, if they are a file of their own.
         test: the test data, if they are a file of their own.
         kind: task kind; None = guessed: question answering when the training data have columns `context`, `question`
-            and `answers` and no column was named, multi-label when the target holds lists, regression when it holds
+            and `answers` and no column was named, token classification when there are lists of words and of tags,
+            multi-label when the target holds lists, regression when it holds
             real numbers, else text classification. A guess that reads the cells is said in `warnings`.
         text: name of the text column; guessed when plain.
         target: name of the target column; guessed when plain. Several columns of 0 and 1, separated by commas, are
@@ -52,7 +53,7 @@ def load_task(
         UsageError: the arguments contradict each other.
     """
     if kind not in (None, *KINDS):
-        raise UsageError(f"expected the task {names(KINDS)}, came {kind!r}; other tasks are not supported yet")
+        raise UsageError(f"expected the task {names(KINDS)}, came {kind!r}")
     tables = read_tables(data, valid=valid, test=test)
     notes: list[str] = []
     if kind is None:
@@ -62,6 +63,11 @@ def load_task(
     if kind == regression.KIND:
         roles = text_columns(tables, text, target, columns, regression.SCORES)
         return regression.regression_task(tables, roles, seed, notes)
+    if kind == tokens.KIND:
+        _check_no_text(text, None, kind)
+        return tokens.tokens_task(tables, target, columns, seed, notes)
+    if kind == generation.KIND:
+        return generation.generation_task(tables, text, target, columns, seed)
     if kind == questions.KIND:
         _check_no_text(text, target, kind)
         return questions.questions_task(tables, columns, seed)
@@ -71,5 +77,6 @@ def load_task(
 def _check_no_text(text: str | None, target: str | None, kind: str) -> None:
     """Refuse the options of texts with a target for a kind that has other roles."""
     if text or target:
+        named = " and ".join(f"`--{name}`" for name, column in (("text", text), ("target", target)) if column)
         roles = ", ".join(f"`--column {role}=NAME`" for role in tasks.KINDS[kind].roles)
-        raise UsageError(f"`--text` and `--target` do not fit `{kind}`; name its columns with {roles}")
+        raise UsageError(f"`{kind}` does not know {named}; name its columns with {roles}")

@@ -96,11 +96,12 @@ def _part(
     texts = [encodable(questions[i]) for i in keep]
     pairs = [encodable(contexts[i]) for i in keep]
     cells = table.frame[column].tolist()
-    answers, n_misplaced = [], 0
+    answers, n_misplaced, n_absent = [], 0, 0
     for i, context in zip(keep, pairs, strict=True):
         found, n_wrong = answers_of(cells[i], context, f"`{table.where}`: column `{column}`", FLAGS["answers"])
         answers.append(found)
         n_misplaced += n_wrong
+        n_absent += sum(answer.start is None and answer.text not in context for answer in found) if n_wrong else 0
     n_without = sum(not found for found in answers)
     if n_without == len(answers):
         raise DataError(
@@ -111,8 +112,8 @@ def _part(
         notes.append(f"{count(n_without, 'row')} of {len(answers):,} in `{table.where}` without answer (unanswerable)")
     if n_misplaced:
         notes.append(
-            f"{count(n_misplaced, 'answer')} in `{table.where}` not at the stated position of the context: kept as "
-            "text, without position"
+            f"{count(n_misplaced, 'answer')} in `{table.where}` not at the stated position of the context"
+            f"{f' ({n_absent:,} of them nowhere in it)' if n_absent else ''}: kept as text, without position"
         )
     groups = [row_key(pair) for pair in pairs]
     return Part(texts, pairs, [0] * len(texts), text_keys(texts, pairs), groups, answers)

@@ -1,4 +1,4 @@
-"""Reads and writes csv, tsv, json, jsonl and parquet (plain or gzipped), reads folders saved by `datasets`.
+"""Reads and writes csv, tsv, json, jsonl and parquet (plain or gzipped), reads CoNLL and folders saved by `datasets`.
 
 Cells come in as written. Text formats are never guessed at: `NA`, `null`, `001` in a csv file stay strings.
 """
@@ -17,16 +17,21 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from xautolm.data.conll import looks_like_conll, parse_conll
 from xautolm.data.delimited import parse_delimited
+from xautolm.data.nested import flat_rows
 from xautolm.data.wording import names
 from xautolm.errors import DataError
 
 if TYPE_CHECKING:
     import datasets
 
-FORMATS = ("csv", "tsv", "json", "jsonl", "parquet")
+TABLES = ("csv", "tsv", "json", "jsonl", "parquet")
+#: Suffixes of files of tagged words.
+CONLL = ("conll", "txt", "iob", "bio")
+FORMATS = (*TABLES, *CONLL)
 DELIMITERS = {"csv": ",", "tsv": "\t"}
-SUPPORTED = "csv, tsv, json, jsonl or parquet (each also as .gz), or a folder saved by `datasets`"
+SUPPORTED = "csv, tsv, json, jsonl, parquet or conll (each also as .gz), or a folder saved by `datasets`"
 
 
 def split_name(path: str | Path) -> tuple[str, str, bool]:
@@ -38,8 +43,8 @@ def split_name(path: str | Path) -> tuple[str, str, bool]:
     Returns:
         Stem, format (one of `FORMATS`, or empty when the suffix is none of them) and whether it is gzipped.
 
-    >>> split_name("sst2/train.jsonl.gz"), split_name("my.reviews.CSV"), split_name("notes.txt")
-    (('train', 'jsonl', True), ('my.reviews', 'csv', False), ('notes.txt', '', False))
+    >>> split_name("sst2/train.jsonl.gz"), split_name("my.reviews.CSV"), split_name("notes.doc")
+    (('train', 'jsonl', True), ('my.reviews', 'csv', False), ('notes.doc', '', False))
     """
     name = Path(path).name
     is_gzipped = name.lower().endswith(".gz")
@@ -54,8 +59,9 @@ def read_table(path: str | Path) -> pd.DataFrame:
     """Read one table.
 
     Args:
-        path: a csv, tsv, json (list of objects, or an object of columns), jsonl or parquet file, plain or
-            `.gz`, or a folder that `datasets` saved with `save_to_disk`.
+        path: a csv, tsv, json (list of objects, object of columns, or the published form of SQuAD or DROP), jsonl or
+            parquet file, or one of tagged words in CoNLL form (conll, txt, iob, bio, or tsv), plain or `.gz`; or a
+            folder that `datasets` saved with `save_to_disk`.
 
     Returns:
         One row per record, column names as strings (they may repeat in csv). Cells of csv and tsv files are
@@ -81,6 +87,8 @@ def read_table(path: str | Path) -> pd.DataFrame:
     text = _decode(content, path)
     if not text.strip():
         raise DataError(f"`{path}` is empty; expected a table with at least a text and a target column")
+    if kind in CONLL or (kind == "tsv" and looks_like_conll(text)):
+        return parse_conll(text, str(path))
     if kind in DELIMITERS:
         return parse_delimited(text, DELIMITERS[kind], str(path))
     return _parse_json(text, path) if kind == "json" else _parse_json_lines(text, path)
@@ -179,6 +187,9 @@ def _parse_json(text: str, path: Path) -> pd.DataFrame:
         value = json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:
         raise DataError(f"`{path}` is not valid JSON: {_json_problem(error, text)}") from error
+    questions = flat_rows(value, str(path))
+    if questions is not None:
+        return _records_frame(questions)
     if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
         return _records_frame(value)
     if isinstance(value, dict) and value:
@@ -257,7 +268,7 @@ def write_table(frame: pd.DataFrame, path: str | Path) -> None:
     """
     path = Path(path)
     _, kind, is_gzipped = split_name(path)
-    if not kind:
+    if kind not in TABLES:
         raise DataError(f"`{path}` has an unknown suffix; expected csv, tsv, json, jsonl or parquet (each also as .gz)")
     content = _encode(frame, kind, path)
     partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")

@@ -35,8 +35,12 @@ def target_line(task: Task) -> str:
     train = task.train
     if task.kind == "question-answering":
         return _answers(train)
+    if task.kind == "text-generation":
+        return _texts(train)
     if task.kind == "text-regression":
         return _scores(train)
+    if task.kind == "token-classification":
+        return _tags(task)
     shares = label_shares(task)
     if task.kind == "multi-label":
         per_row = sum(share for _, share in shares)
@@ -54,6 +58,13 @@ def _shares(labels: Sequence[Label], rows: Sequence[Sequence[int]], n: int) -> t
     return tuple((labels[i], counts[i] / max(n, 1)) for i in order)
 
 
+def _tags(task: Task) -> str:
+    words = Counter(tag for target in task.train.targets or () for tag in _indices(target))
+    order = sorted(range(len(task.labels)), key=lambda i: (-words[i], i))
+    shares = [(task.labels[i], words[i] / max(words.total(), 1)) for i in order]
+    return f"Tags      {count(len(shares), 'tag')} of {words.total():,} words: {_listed(shares)}"
+
+
 def _listed(shares: Sequence[tuple[Label, float]]) -> str:
     return listing((f"{label} {100 * share:.1f} %" for label, share in shares), at_most=_SHOWN)
 
@@ -64,6 +75,14 @@ def _scores(train: Split) -> str:
         f"Scores    from {scores.min():g} to {scores.max():g}: mean {scores.mean():.4g}, standard deviation "
         f"{scores.std():.4g}, {len(np.unique(scores)):,} distinct"
     )
+
+
+def _texts(train: Split) -> str:
+    words = np.asarray([len(answers[0].text.split()) for answers in train.answers or ()])
+    p50, p90 = np.percentile(words, [50, 90], method="higher")
+    per_row = sum(map(len, train.answers or ())) / max(train.n_rows, 1)
+    lengths = f"words per text: median {p50:,}, 90 % up to {p90:,}, longest {words.max():,}"
+    return f"Targets   {lengths}; {per_row:.2f} texts per row"
 
 
 def _answers(train: Split) -> str:

@@ -30,6 +30,7 @@ from xautolm.metafeatures.scores import (
     score_features,
 )
 from xautolm.metafeatures.semantic import TaskEmbeddings, mean_embedding, neighbour_landmark
+from xautolm.metafeatures.tags import lookup_landmark, tag_features, tags_of
 from xautolm.metafeatures.text import documents, text_features
 from xautolm.metafeatures.tokens import token_features
 from xautolm.metafeatures.words import character_features, duplicate_share, pair_features, word_features
@@ -39,6 +40,7 @@ from xautolm.space.catalogue import embedded_folder
 CLASSIFICATION_SCHEMA = "classification/2"
 MULTI_LABEL_SCHEMA = "multi-label/1"
 REGRESSION_SCHEMA = "regression/1"
+TOKENS_SCHEMA = "tokens/1"
 GENERATION_SCHEMA = "generation/1"
 SYSTEM_SCHEMA = "system/2"
 
@@ -63,13 +65,18 @@ PUBLISHED_GENERATION = (
 )
 
 
+_SCHEMAS = {
+    "multi-label": MULTI_LABEL_SCHEMA,
+    "text-regression": REGRESSION_SCHEMA,
+    "token-classification": TOKENS_SCHEMA,
+}
+
+
 def schema_of(task: Task) -> str:
     """Version of the features of a task, by what its rows ask for."""
     if task.train.answers is not None:
         return GENERATION_SCHEMA
-    return {"multi-label": MULTI_LABEL_SCHEMA, "text-regression": REGRESSION_SCHEMA}.get(
-        task.kind, CLASSIFICATION_SCHEMA
-    )
+    return _SCHEMAS.get(task.kind, CLASSIFICATION_SCHEMA)
 
 
 def profile_task(
@@ -130,6 +137,10 @@ def _target_features(task: Task, texts: Sequence[str], *, exact: bool) -> _Targe
             "overlap_correlation": overlap_correlation(train.texts, train.pairs, values),
         }
         return _Target(score_features(values), landmarks)
+    if task.kind == "token-classification":
+        tags, names = tags_of(train), [str(label) for label in task.labels]
+        lookup = lookup_landmark(train.words or (), tags, names, exact=exact)
+        return _Target(tag_features(tags, names), {"lookup_landmark": lookup})
     landmarks = {
         "tree_landmark": tree_landmark(texts, train.labels, exact=exact),
         "linear_landmark": linear_landmark(texts, train.labels, exact=exact),
@@ -141,6 +152,8 @@ def embedding_features(task: Task, embeddings: TaskEmbeddings | None) -> dict[st
     """Those features of `profile_task` that need embeddings; 0 without them."""
     if task.train.answers is not None:
         return {"embedding_similarity": embedding_similarity(embeddings)}
+    if task.kind == "token-classification":
+        return {}
     rows = [] if embeddings is None else embeddings.rows.tolist()
     vectors = np.zeros((0, 1), dtype=np.float32) if embeddings is None else embeddings.texts
     if task.kind == "text-regression":

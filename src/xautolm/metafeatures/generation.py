@@ -44,7 +44,7 @@ _PUNCTUATION = _Punctuation()
 def generation_features(
     task: Task, tokenizer_file: Path, embeddings: TaskEmbeddings | None, *, exact: bool = False
 ) -> dict[str, float]:
-    """All features of a question-answering task.
+    """All features of a task with answers: question answering, text generation.
 
     Args:
         task: with answers.

@@ -1,4 +1,4 @@
-"""Prompt and target of each row of a question-answering task, as the published features read them."""
+"""Prompt and target of each row of a task with answers, as the published features read them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from xautolm.records import Split
 
 def prompts(split: Split) -> list[str]:
     """Context and question joined by a space (the published loader gives the pair; its template adds only words).
+
+    In text generation it is the source text.
 
     >>> from xautolm.records import Answer
     >>> split = Split(("Who?",), ("Anna came.",), (), ((Answer("Anna", 0),),))

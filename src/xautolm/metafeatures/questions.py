@@ -1,4 +1,4 @@
-"""Features of questions beside the published ones: what an answer is, where it stands, how long everything is."""
+"""Features of answers beside the published ones: what an answer is, where it stands, how long everything is."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from xautolm.records import Answer, Task
 
 
 def question_features(task: Task, tokenizer_file: Path) -> dict[str, float]:
-    """Features of a question-answering task that predict cost and difficulty.
+    """Features of a task with answers that predict cost and difficulty.
 
     Args:
-        task: with answers; the main answer of a row is its first.
+        task: with answers; the main answer of a row is its first. In text generation the source text is the context,
+            and there are no questions.
         tokenizer_file: `tokenizer.json` of the embedded encoder.
 
     Returns:
@@ -24,7 +25,7 @@ def question_features(task: Task, tokenizer_file: Path) -> dict[str, float]:
         0 where there is nothing to take a mean of. Always finite.
     """
     split = task.train
-    contexts = split.pairs or ()
+    contexts, questions = (split.texts, ()) if split.pairs is None else (split.pairs, split.texts)
     answers = split.answers or ()
     main = [(context, found[0]) for context, found in zip(contexts, answers, strict=True) if found]
     words = sorted(len(answer.text.split()) for _, answer in main) or [0]
@@ -40,7 +41,7 @@ def question_features(task: Task, tokenizer_file: Path) -> dict[str, float]:
         "mean_references": sum(len(found) for found in answers) / n_rows,
         "context_share": len(set(contexts)) / n_rows,
         **token_features(list(contexts), tokenizer_file, prefix="context_tokens"),
-        **token_features(list(split.texts), tokenizer_file, prefix="question_tokens"),
+        **token_features(list(questions), tokenizer_file, prefix="question_tokens"),
     }
 
 
