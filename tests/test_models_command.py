@@ -10,6 +10,7 @@ from command_line import xautolm
 from typer.testing import CliRunner
 
 from xautolm.cli import app
+from xautolm.errors import UsageError
 
 
 def ask(*args: object) -> str:
@@ -54,3 +55,10 @@ def test_a_folder_that_is_not_there_is_one_clear_error(tmp_path: Path, own_store
 
     assert (failed.returncode, failed.stdout) == (2, "")
     assert "there is no folder './nothing'" in failed.stderr
+
+
+def test_limits_without_data_are_an_error_and_not_ignored(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["models", "--memory", "8GiB"])
+
+    assert isinstance(done.exception, UsageError)
+    assert str(done.exception) == "`--memory` needs DATA: without data the models are only listed"

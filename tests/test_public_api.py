@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
 import xautolm
 from xautolm import cli, errors
@@ -169,3 +170,12 @@ def test_wrong_usage_exits_with_2_and_one_message(
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "Traceback" not in captured.err
+
+
+@pytest.mark.parametrize("name", sorted(OPTIONS))
+def test_help_says_what_every_option_is_without_being_given(name: str) -> None:
+    command = commands()[name]
+    stated = [param.help for param in command.params if "[default:" in (getattr(param, "help", None) or "")]
+    shown = CliRunner().invoke(cli.app, [*name.split(), "--help"], env={"COLUMNS": "200"}).stdout
+
+    assert shown.count("[default:") == len(stated)

@@ -147,7 +147,10 @@ def describe(settings: Settings, observer: Observer, kinds: Sequence[str] = SEAR
     check_kind(task.kind, kinds, settings.data)
     if settings.prompt is not None:
         make_prompt(task.kind, settings.prompt)  # refused here when it has mistakes
-    models, dropped = resolve_models(settings.models, settings.exclude_models, offline=is_offline(settings))
+    most_mib = trial_limits(settings, settings.workers or 1).memory_mib
+    models, dropped = resolve_models(
+        settings.models, settings.exclude_models, offline=is_offline(settings), memory_mib=most_mib
+    )
     models, unsuitable = suitable_models(models, task.kind)
     choose_machine(settings, models)
     lengths = token_lengths(tokenizer_folder(models), task.train)

@@ -177,6 +177,7 @@ def test_hub_models_that_cannot_be_had_are_dropped(monkeypatch: pytest.MonkeyPat
     def refuse(repository: str, *, offline: bool) -> Path:
         raise HubError("gated")
 
+    monkeypatch.setattr(catalogue, "ask_about", lambda repository: {})
     monkeypatch.setattr(catalogue, "download_model", refuse)
     models, dropped = resolve_models(["org/gated-model", str(make_model())], [], offline=False)
     assert [model.name for model in models] == ["tiny"]
@@ -187,6 +188,7 @@ def test_hub_models_that_cannot_be_had_are_dropped(monkeypatch: pytest.MonkeyPat
 
 def test_hub_snapshot_gives_commit_and_repository_name(monkeypatch: pytest.MonkeyPatch, make_model: MakeModel) -> None:
     snapshot = make_model("snapshots/0123abcd")
+    monkeypatch.setattr(catalogue, "ask_about", lambda repository: {})
     monkeypatch.setattr(catalogue, "download_model", lambda repository, *, offline: snapshot)
     (model, cut), _ = resolve_models(["org/model", "org/model@2"], [], offline=False)
     assert (model.name, model.revision, cut.name) == ("org/model", "0123abcd", "org/model@2")
@@ -195,6 +197,7 @@ def test_hub_snapshot_gives_commit_and_repository_name(monkeypatch: pytest.Monke
 def test_hub_snapshot_without_weights_is_dropped(monkeypatch: pytest.MonkeyPatch, make_model: MakeModel) -> None:
     snapshot = make_model("snapshots/0123abcd")
     (snapshot / "model.safetensors").unlink()
+    monkeypatch.setattr(catalogue, "ask_about", lambda repository: {})
     monkeypatch.setattr(catalogue, "download_model", lambda repository, *, offline: snapshot)
     models, (item,) = resolve_models(["org/model", "all-MiniLM-L6-v2@1"], [], offline=False)
     assert [model.name for model in models] == ["all-MiniLM-L6-v2@1"]

@@ -11,7 +11,7 @@ from model_folders import MakeModel
 from xautolm.space import hub
 from xautolm.space.build import space_from_dict, space_to_dict
 from xautolm.space.catalogue import EMBEDDED_MODELS, is_hub_reachable, resolve_models
-from xautolm.space.hub import HubError, download_model
+from xautolm.space.hub import HubError, HubSilentError, ask_about, download_model
 from xautolm.space.params import MethodSpace, Space
 
 
@@ -31,6 +31,10 @@ def answer() -> Iterator[tuple[str, dict[str, int]]]:
         def do_HEAD(self) -> None:
             self.send_response(settings["code"])
             self.end_headers()
+
+        def do_GET(self) -> None:
+            self.do_HEAD()
+            self.wfile.write(b"<html>")
 
         def log_message(self, format: str, *args: object) -> None:
             pass
@@ -89,10 +93,21 @@ def test_model_absent_from_the_cache_is_a_hub_error_when_offline(
         download_model("org/no-such-model", offline=True)
 
 
-class SilentHub:
-    """Answers that it is there, notes what it is asked besides, and never answers that."""
+RECORDS: dict[str, object] = {
+    "meta-llama/Llama-3.1-70B": {"id": "meta-llama/Llama-3.1-70B"},
+    "acme/huge": {"safetensors": {"parameters": {"BF16": 30 * 10**9}, "total": 30 * 10**9}},
+    "acme/small": {"safetensors": {"parameters": {"F32": 10**6}, "total": 10**6}},
+}
 
-    def __init__(self) -> None:
+
+class FakeHub:
+    """Answers that it is there, notes what it is asked besides, and never answers that, but for the models it knows.
+
+    Args:
+        known: the hub's record of models by id.
+    """
+
+    def __init__(self, known: dict[str, object]) -> None:
         asked: list[str] = []
         self.asked, self.done = asked, threading.Event()
         done = self.done
@@ -104,7 +119,13 @@ class SilentHub:
 
             def do_GET(self) -> None:
                 asked.append(self.path)
-                done.wait(20)
+                record = known.get(self.path.removeprefix("/api/models/"))
+                if record is None:
+                    done.wait(20)
+                else:
+                    self.send_response(200)
+                    self.end_headers()
+                    self.wfile.write(json.dumps(record).encode())
 
             def log_message(self, format: str, *args: object) -> None:
                 pass
@@ -121,9 +142,9 @@ class SilentHub:
 
 
 @pytest.fixture
-def silent_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SilentHub]:
+def silent_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
     """The hub's library asks it, with an empty cache."""
-    hub_server = SilentHub()
+    hub_server = FakeHub(RECORDS)
     monkeypatch.setenv("HF_ENDPOINT", hub_server.url)
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub_server.url)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
@@ -134,7 +155,7 @@ def silent_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sile
 
 
 @pytest.mark.enable_socket
-def test_sixty_models_of_a_hub_that_falls_silent_are_asked_for_once(silent_hub: SilentHub) -> None:
+def test_sixty_models_of_a_hub_that_falls_silent_are_asked_for_once(silent_hub: FakeHub) -> None:
     names = [f"acme/model-{i}" for i in range(60)]
 
     assert is_hub_reachable() is True
@@ -148,7 +169,7 @@ def test_sixty_models_of_a_hub_that_falls_silent_are_asked_for_once(silent_hub: 
 
 @pytest.mark.enable_socket
 def test_a_model_that_was_downloaded_before_is_used_when_the_hub_falls_silent(
-    silent_hub: SilentHub, make_model: MakeModel, tmp_path: Path
+    silent_hub: FakeHub, make_model: MakeModel, tmp_path: Path
 ) -> None:
     commit = "0" * 40
     make_model(f"hub/models--acme--tiny/snapshots/{commit}")
@@ -180,3 +201,46 @@ def test_a_run_keeps_the_commit_that_its_space_was_made_with(
 
     assert (resumed.revision, Path(resumed.path).name) == (old, old)
     assert resolve_models(["acme/tiny"], offline=True)[0][0].revision == new
+
+
+@pytest.mark.enable_socket
+def test_models_whose_weights_do_not_fit_are_not_downloaded(
+    silent_hub: FakeHub, make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    downloaded = []
+
+    def download(repository: str, *, offline: bool) -> Path:
+        downloaded.append(repository)
+        return make_model()
+
+    monkeypatch.setattr("xautolm.space.catalogue.download_model", download)
+    names = ["meta-llama/Llama-3.1-70B", "acme/huge", "acme/small"]
+    models, dropped = resolve_models(names, offline=False, memory_mib=16 * 1024)
+
+    assert downloaded == ["acme/small"]
+    assert [model.name for model in models] == ["acme/small"]
+    assert [(item.what, item.reason) for item in dropped] == [
+        (
+            "meta-llama/Llama-3.1-70B",
+            "not downloaded: its weights alone need 258.9 GiB of memory, the limit is 16.0 GiB",
+        ),
+        ("acme/huge", "not downloaded: its weights alone need 55.9 GiB of memory, the limit is 16.0 GiB"),
+    ]
+    assert silent_hub.asked == [f"/api/models/{name}" for name in names]
+
+
+@pytest.mark.enable_socket
+def test_what_is_no_record_of_a_model_is_no_answer_of_the_hub(
+    answer: tuple[str, dict[str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endpoint, settings = answer
+    monkeypatch.setenv("HF_ENDPOINT", endpoint)
+    settings["code"] = 404
+    assert ask_about("acme/unknown") == {}
+    for code in (200, 503):  # a page to log in to the network; a hub in trouble
+        settings["code"] = code
+        with pytest.raises(HubSilentError):
+            ask_about("acme/unknown")
+    monkeypatch.setenv("HF_ENDPOINT", "file:///etc")
+    with pytest.raises(HubSilentError):
+        ask_about("passwd")

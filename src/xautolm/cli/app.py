@@ -21,6 +21,7 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",  # Rich's own markup would swallow `[default: 30m]`
     help="AutoML for fine-tuning language models: picks the model, the method and the hyperparameters together.",
 )
 

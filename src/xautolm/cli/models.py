@@ -11,6 +11,7 @@ from rich.text import Text
 
 from xautolm.cli.app import Json, app
 from xautolm.cli.search import listed, roles
+from xautolm.errors import UsageError
 
 
 @app.command()
@@ -45,27 +46,27 @@ def models(
     from xautolm.space.inventory import offers
 
     names = listed(models)
+    given = {
+        "task": task,
+        "text": text,
+        "target": target,
+        "column": roles(column),
+        "methods": listed(methods),
+        "budget": budget,
+        "trial_timeout": trial_timeout,
+        "memory": memory,
+        "device": device,
+        "threads": threads,
+        "workers": workers,
+    }
     if data is None:
+        idle = [name.replace("_", "-") for name, value in given.items() if value is not None]
+        if idle:
+            raise UsageError(f"`--{idle[0]}` needs DATA: without data the models are only listed")
         offered = offers(names)
         _print({"models": [offer_to_dict(offer) for offer in offered]} if as_json else models_text(offered, _width()))
         return
-    settings = make_settings(
-        {
-            "data": data,
-            "task": task,
-            "text": text,
-            "target": target,
-            "column": roles(column),
-            "models": names,
-            "methods": listed(methods),
-            "budget": budget,
-            "trial_timeout": trial_timeout,
-            "memory": memory,
-            "device": device,
-            "threads": threads,
-            "workers": workers,
-        }
-    )
+    settings = make_settings({"data": data, "models": names, **given})
     found = shortlist(settings)
     _print(found.to_dict() if as_json else shortlist_text(found, _width()))
 

@@ -19,7 +19,11 @@ if TYPE_CHECKING:
     from xautolm.experience.importers import Rejected
     from xautolm.experience.store import ExperienceStore
 
-store = typer.Typer(no_args_is_help=True, help="Look into the experience store, fill, copy, check and prune it.")
+store = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="Look into the experience store, fill, copy, check and prune it.",
+)
 app.add_typer(store, name="store")
 
 Url = Annotated[str | None, typer.Option("--store", help="URL of the experience store.  [default: XAUTOLM_STORE]")]

@@ -27,8 +27,9 @@ from xautolm.space.config_keys import (
     poolings_of,
 )
 from xautolm.space.families import family_of
-from xautolm.space.figures import split_cut
-from xautolm.space.hub import HubError, HubSilentError, download_model, is_hub_reachable
+from xautolm.space.feasibility import format_mib
+from xautolm.space.figures import figures_of, split_cut
+from xautolm.space.hub import HubError, HubSilentError, ask_about, download_model, is_hub_reachable, stated_params
 from xautolm.space.params import Dropped
 from xautolm.space.weights import (
     Tensor,
@@ -70,7 +71,7 @@ _HUB_ID = re.compile(r"^[\w.-]+(/[\w.-]+)?$", re.ASCII)
 
 
 def resolve_models(
-    names: Sequence[str] | None, exclude: Sequence[str] = (), *, offline: bool
+    names: Sequence[str] | None, exclude: Sequence[str] = (), *, offline: bool, memory_mib: float = math.inf
 ) -> tuple[list[ModelSpec], list[Dropped]]:
     """Find the models of a run and read their facts.
 
@@ -79,6 +80,7 @@ def resolve_models(
             embedded encoder at 6, 3 and 1 layers.
         exclude: names to leave out.
         offline: use only hub models that are in the local cache; so it goes on when the hub falls silent.
+        memory_mib: hub models whose weights alone need more, in MiB, are not downloaded.
 
     Returns:
         The models in the order of `names`, and those that were dropped: excluded ones, and hub models that
@@ -99,7 +101,7 @@ def resolve_models(
             continue
         try:
             try:
-                spec = find_model(name, offline=offline)
+                spec = find_model(name, offline=offline, memory_mib=memory_mib)
             except HubSilentError:
                 offline = True  # asking it again for every model would take a time-out each
                 spec = find_model(name, offline=True)
@@ -217,16 +219,18 @@ def _verify(weights: Path, expected: str) -> None:
         )
 
 
-def find_model(name: str, *, offline: bool) -> ModelSpec:
+def find_model(name: str, *, offline: bool, memory_mib: float = math.inf) -> ModelSpec:
     """One requested name to a model: embedded, of the zoo, local folder or hub id, in this order.
 
     Args:
         name: optionally cut with `@k`.
         offline: use the local hub cache only.
+        memory_mib: a hub model whose weights alone need more, in MiB, is not downloaded.
 
     Raises:
         ModelError: a local model is broken, or there is no such folder.
-        HubError: a hub model cannot be had.
+        HubSilentError: the hub does not answer.
+        HubError: a hub model cannot be had, or is too large.
     """
     base, keep_layers = split_cut(name)
     if base == EMBEDDED_NAME:
@@ -238,11 +242,31 @@ def find_model(name: str, *, offline: bool) -> ModelSpec:
             return _read_local(Path(path).expanduser().resolve(), kept)
     if not _HUB_ID.match(base) or base.startswith("."):
         raise ModelError(f"Expected a model folder or hub id; there is no folder {base!r}. Check the path.")
+    if not offline:
+        _refuse_too_large(name, ask_about(base), memory_mib)
     folder = download_model(base, offline=offline)
     try:
         return read_model(folder, base, keep_layers=keep_layers, revision=folder.name)
     except ModelError as error:
         raise HubError(str(error)) from error
+
+
+def _refuse_too_large(name: str, record: Mapping[str, Any], memory_mib: float) -> None:
+    """Refuse a model whose weights alone do not fit, before they are downloaded.
+
+    The catalogue's count is that of the model which is trained, in 32 bits; the hub's may hold output heads that are
+    not loaded, and is taken at half of that. A cut model of unknown size is let pass.
+    """
+    figures, stated = figures_of(name), stated_params(record)
+    if figures is not None and figures.n_params is not None:
+        least_bytes = 4.0 * figures.n_params
+    else:
+        least_bytes = 2.0 * (stated or 0) if split_cut(name)[1] is None else 0.0
+    if least_bytes / 2**20 > memory_mib:
+        raise HubError(
+            f"not downloaded: its weights alone need {format_mib(least_bytes / 2**20)} of memory, the limit is "
+            f"{format_mib(memory_mib)}"
+        )
 
 
 def _read_local(folder: Path, keep_layers: int | None) -> ModelSpec:

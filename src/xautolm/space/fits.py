@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -44,8 +45,8 @@ class Fit:
         return {
             "fits": self.fits,
             "reason": self.reason or None,
-            "time_s": self.time_s,
-            "memory_mib": self.memory_mib,
+            "time_s": _finite(self.time_s),
+            "memory_mib": _finite(self.memory_mib),
             "pipeline": self.pipeline.to_dict() if self.pipeline else None,
             "is_reduced": self.is_reduced,
         }
@@ -132,6 +133,11 @@ class Shortlist:
             "trials": [asdict(bench) for bench in self.benches],
             "models": [candidate.to_dict() for candidate in self.candidates],
         }
+
+
+def _finite(number: float | None) -> float | None:
+    """JSON has no infinity: an estimate that cannot be made is null."""
+    return None if number is None or not math.isfinite(number) else number
 
 
 def offer_to_dict(offer: Offer) -> dict[str, Any]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 #: Top-level files of a model: configuration, tokenizer, weights.
 _ALLOWED = (
@@ -27,6 +30,7 @@ _ON = frozenset({"1", "ON", "YES", "TRUE"})
 _PROXY_REFUSALS = frozenset({403, 407})
 #: Seconds for the hub's answer about one model. Its library would wait for ever.
 _ANSWER_S = 3.0
+_SILENT = "the hub does not answer"
 
 
 class HubError(Exception):
@@ -64,7 +68,6 @@ def download_model(repository: str, *, offline: bool) -> Path:
         offline: use the local cache only.
 
     Raises:
-        HubSilentError: the hub does not answer.
         HubError: there is no such model, it is gated, or it is not in the local cache and the hub is not to be asked.
     """
     # Heavy, and not needed for local models.
@@ -76,8 +79,6 @@ def download_model(repository: str, *, offline: bool) -> Path:
         RepositoryNotFoundError,
     )
 
-    if not offline and not _answers_about(repository):
-        raise HubSilentError("the hub does not answer")
     try:
         folder = snapshot_download(
             repository,
@@ -108,24 +109,50 @@ def cached_models() -> tuple[str, ...]:
     return tuple(sorted(ref.parts[-3].removeprefix("models--").replace("--", "/") for ref in folders))
 
 
-def _answers_about(repository: str) -> bool:
-    """Whether the hub says anything about a model within a few seconds, and be it that there is none."""
-    return _answers(f"{_endpoint()}/api/models/{repository}", _ANSWER_S, method="GET", refusals=frozenset())
+def ask_about(repository: str) -> Mapping[str, Any]:
+    """The hub's record of a model, which it gives within a few seconds; empty when it knows no such model.
+
+    Raises:
+        HubSilentError: the hub does not answer, or it is not the hub who answers.
+    """
+    endpoint = _endpoint()
+    if not endpoint.startswith(("http://", "https://")):
+        raise HubSilentError(_SILENT)
+    try:
+        with urllib.request.urlopen(f"{endpoint}/api/models/{repository}", timeout=_ANSWER_S) as answer:  # noqa: S310
+            record = json.load(answer)
+    except urllib.error.HTTPError as error:
+        if error.code < 500:
+            return {}
+        raise HubSilentError(_SILENT) from error
+    except Exception as error:
+        raise HubSilentError(_SILENT) from error
+    return record if isinstance(record, dict) else {}
+
+
+def stated_params(record: Mapping[str, Any]) -> int | None:
+    """Parameters in the safetensors weights of a model, by the hub's record of it; None when it does not say.
+
+    >>> stated_params({"safetensors": {"parameters": {"BF16": 135}, "total": 135}}), stated_params({})
+    (135, None)
+    """
+    weights = record.get("safetensors")
+    total = weights.get("total") if isinstance(weights, Mapping) else None
+    return total if isinstance(total, int) and total > 0 else None
 
 
 def _endpoint() -> str:
     return os.environ.get("HF_ENDPOINT", "").strip().rstrip("/") or "https://huggingface.co"
 
 
-def _answers(url: str, timeout_s: float, *, method: str = "HEAD", refusals: frozenset[int] = _PROXY_REFUSALS) -> bool:
-    """Whether somebody answers, whatever the answer, but for a fault of the server and for `refusals`."""
+def _answers(url: str, timeout_s: float) -> bool:
     if not url.startswith(("http://", "https://")):
         return False
     try:
-        request = urllib.request.Request(url, method=method)  # noqa: S310 - scheme checked above
+        request = urllib.request.Request(url, method="HEAD")  # noqa: S310 - scheme checked above
         with urllib.request.urlopen(request, timeout=timeout_s):  # noqa: S310
             return True
     except urllib.error.HTTPError as error:
-        return error.code < 500 and error.code not in refusals
+        return error.code < 500 and error.code not in _PROXY_REFUSALS
     except Exception:  # noqa: BLE001 - a probe that fails in whatever way has found no hub
         return False
