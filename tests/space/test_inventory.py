@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 from model_folders import MakeModel
 
+from xautolm import zoo
 from xautolm.errors import ModelError
 from xautolm.space.catalogue import EMBEDDED_MODELS, embedded_folder, read_model
 from xautolm.space.figures import ModelFigures, figures_of, known_models
 from xautolm.space.inventory import expected_spec, offers, unknown_size
 
+N_HERE = len(EMBEDDED_MODELS) + len(zoo.folders())
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -40,9 +42,10 @@ def test_all_that_can_be_named_is_there_once_what_is_here_first(hub_cache: Path)
 
     assert names[: len(EMBEDDED_MODELS)] == list(EMBEDDED_MODELS)
     assert {offer.place for offer in offered[: len(EMBEDDED_MODELS)]} == {"package"}
-    assert len(names) == len(set(names)) == len(known_models()) - 1 + len(EMBEDDED_MODELS)
+    assert names[len(EMBEDDED_MODELS) : N_HERE] == list(zoo.folders())
+    assert len(names) == len(set(names)) == len(known_models()) - 1 + N_HERE
     assert "sentence-transformers/all-MiniLM-L6-v2" not in names  # it is the embedded one
-    assert {offer.place for offer in offered[len(EMBEDDED_MODELS) :]} == {None}
+    assert {offer.place for offer in offered[N_HERE:]} == {None}
 
 
 def test_only_a_model_whose_size_nobody_states_has_no_estimates(hub_cache: Path) -> None:
@@ -74,6 +77,40 @@ def test_a_folder_is_described_by_its_files(make_model: MakeModel, hub_cache: Pa
     assert whole.spec == read_model(folder, "tiny")
 
 
+def test_models_of_the_zoo_come_with_the_package(monkeypatch: pytest.MonkeyPatch, make_model: MakeModel) -> None:
+    folder = make_model("somewhere")
+    monkeypatch.setattr("xautolm.zoo.folders", lambda: {zoo.CAUSAL: folder})
+    monkeypatch.setattr("xautolm.space.catalogue.zoo_folder", lambda name: folder)
+    found = next(offer for offer in offers() if offer.name == zoo.CAUSAL)
+
+    assert found.place == "package"
+    assert found.spec == read_model(folder, zoo.CAUSAL)
+
+
+@pytest.mark.parametrize(
+    ("card", "languages", "licence"),
+    [
+        ("---\nlicense: mit\nlanguage:\n- en\n- de\n---\n# A model\n", ("en", "de"), "mit"),
+        ("---\nlicense: apache-2.0\nlanguage: fr\n---\n", ("fr",), "apache-2.0"),
+        ("# A model\n---\nlicense: mit\n---\n", (), None),
+        ("---\n: [\n---\n", (), None),
+        ("---\n- mit\n---\n", (), None),
+    ],
+)
+def test_a_folder_with_a_card_has_its_languages_and_licence(
+    make_model: MakeModel, card: str, languages: tuple[str, ...], licence: str | None
+) -> None:
+    folder = make_model()
+    (folder / "README.md").write_text(card)
+    (found,) = offers([str(folder)])
+
+    assert (found.figures.languages, found.figures.licence) == (languages, licence)
+    places = {name: place for name, place in found.figures.sources.items() if place.startswith("doc: ")}
+    assert set(places) == {name for name, value in (("languages", languages), ("licence", licence)) if value}
+    assert set(places.values()) <= {f"doc: {folder.resolve() / 'README.md'}"}
+    assert found.figures.sources["n_params"] == f"config: {folder.resolve()}"
+
+
 def test_a_model_in_the_cache_is_here_at_the_commit_that_was_downloaded(make_model: MakeModel, hub_cache: Path) -> None:
     put_into_cache(hub_cache, "acme/new", make_model())
     found = next(offer for offer in offers() if offer.place == "cache")
@@ -102,7 +139,7 @@ def test_what_is_broken_on_this_machine_is_told_and_hides_nothing_else(make_mode
     assert "model.safetensors" in folder.problem
     assert "model.safetensors" in cached.problem
     assert (folder.spec, cached.spec) == (None, None)
-    assert len(offers()) == len(known_models()) - 1 + len(EMBEDDED_MODELS) + 1
+    assert len(offers()) == len(known_models()) - 1 + N_HERE + 1
     assert unknown_size((folder, cached)) == ()
 
 

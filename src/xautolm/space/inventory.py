@@ -10,6 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import yaml
+
+from xautolm import zoo
 from xautolm.errors import ModelError
 from xautolm.records import ModelSpec
 from xautolm.space.catalogue import EMBEDDED_MODELS, EMBEDDED_NAME, find_model
@@ -18,6 +21,19 @@ from xautolm.space.figures import ModelFigures, figures_of, known_models, split_
 from xautolm.space.hub import HubError, cached_models
 
 Place = Literal["package", "cache", "folder"]
+#: Figures that the files of a model say, under the names that both records have.
+_OF_FILES = (
+    "family",
+    "model_type",
+    "n_params",
+    "n_params_embedding",
+    "n_layers",
+    "hidden",
+    "n_heads",
+    "intermediate",
+    "vocabulary",
+    "context",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +60,8 @@ def offers(names: Sequence[str] | None = None) -> tuple[Offer, ...]:
     """What a user can choose from, models on this machine first.
 
     Args:
-        names: look at these only, in this order: embedded names, local folders or hub ids, each optionally cut with
-            `@k`; None = what is embedded or in the hub's cache, and the catalogue.
+        names: look at these only, in this order: embedded names, those of the zoo, local folders or hub ids, each
+            optionally cut with `@k`; None = what comes with packages or is in the hub's cache, and the catalogue.
 
     Raises:
         ModelError: a name is neither a model folder nor of the form of a hub id.
@@ -53,7 +69,7 @@ def offers(names: Sequence[str] | None = None) -> tuple[Offer, ...]:
     cached = cached_models()
     if names is not None:
         return tuple(_named(name, cached) for name in dict.fromkeys(names))
-    here = [_named(name, cached) for name in (*EMBEDDED_MODELS, *cached)]
+    here = [_named(name, cached) for name in (*EMBEDDED_MODELS, *zoo.folders(), *cached)]
     taken = {_hub_name(offer.name) for offer in here}
     others = (offer_of(figures) for name, figures in known_models().items() if name not in taken)
     return (*here, *others)
@@ -106,10 +122,11 @@ def _named(name: str, cached: Sequence[str]) -> Offer:
     """One name: what is on this machine, else what the catalogue knows, else a hub id of which nothing is known."""
     base = split_cut(name)[0]
     known = replace(figures_of(name) or ModelFigures(name), name=name)
-    is_folder = base != EMBEDDED_NAME and any(Path(path).expanduser().exists() for path in (name, base) if path)
-    place: Place | None = "package" if base == EMBEDDED_NAME else "folder" if is_folder else None
-    if base in cached and place is None:
-        place = "cache"
+    place: Place | None = "cache" if base in cached else None
+    if base in (EMBEDDED_NAME, *zoo.ZOO_MODELS):
+        place = "package"
+    elif any(Path(path).expanduser().exists() for path in (name, base) if path):
+        place = "folder"
     try:
         spec = find_model(name, offline=True)
     except (HubError, ModelError) as error:
@@ -122,20 +139,33 @@ def _named(name: str, cached: Sequence[str]) -> Offer:
 
 
 def _completed(known: ModelFigures, spec: ModelSpec) -> ModelFigures:
-    """What is known about a model, with the size and shape that its files say."""
-    return replace(
-        known,
-        family=spec.family,
-        model_type=spec.model_type,
-        n_params=spec.n_params,
-        n_params_embedding=spec.n_params_embedding,
-        n_layers=spec.n_layers,
-        hidden=spec.hidden,
-        n_heads=spec.n_heads,
-        intermediate=spec.intermediate,
-        vocabulary=spec.vocabulary,
-        context=spec.context,
-    )
+    """What is known about a model, with the size and shape that its files say; its own card fills in the rest."""
+    card = _card(Path(spec.path))
+    if card and not known.languages and known.licence is None:
+        known = replace(known, languages=card.languages, licence=card.licence, sources=card.sources)
+    read = {name: getattr(spec, name) for name in _OF_FILES}
+    sources = {**known.sources, **dict.fromkeys(_OF_FILES, f"config: {spec.path}")}
+    return replace(known, **read, sources=sources)
+
+
+def _card(folder: Path) -> ModelFigures | None:
+    """Languages and licence by the head of a model's card (`README.md`), if there is one that can be read."""
+    path = folder / "README.md"
+    try:
+        head = path.read_text(encoding="utf-8").split("---", 2)
+        stated = yaml.safe_load(head[1]) if len(head) == 3 and not head[0].strip() else None
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
+    if not isinstance(stated, dict):
+        return None
+    languages, licence = stated.get("language") or (), stated.get("license")
+    languages = (languages,) if isinstance(languages, str) else languages
+    found = {
+        "languages": tuple(map(str, languages)) if isinstance(languages, list | tuple) else (),
+        "licence": str(licence) if licence else None,
+    }
+    sources = {name: f"doc: {path}" for name, value in found.items() if value}
+    return ModelFigures(folder.name, **found, sources=sources)  # type: ignore[arg-type]  # as the names say
 
 
 def _hub_name(name: str) -> str:
