@@ -67,11 +67,11 @@ RECIPES: dict[Kind, Recipe] = {
         kind="seq2seq",
         name="xautolm-seq2seq-3m",
         n_input=256,
-        n_target=64,
+        n_target=128,
         max_length=512,
         n_rows=16,
         question_share=0.35,
-        continuation_share=0.15,
+        continuation_share=0.25,
         learning_rate=3e-3,
     ),
 }

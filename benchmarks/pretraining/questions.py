@@ -52,7 +52,12 @@ def ask(passage: str, rng: np.random.Generator) -> Question | None:
     Returns:
         The question; None for a passage of too few words.
 
-    >>> print(ask("In the year 1066 the good king Harold fell at Hastings, and nobody knew.", np.random.default_rng(0)))
+    >>> text = "Anna went to the old house in London, and there she saw the dog again."
+    >>> question = ask(text, np.random.default_rng(2))
+    >>> print(question.prompt, question.answer)
+    Context: Anna went to the old house in London, and there she saw the dog again.
+    Question: Anna to the old in what and there saw the dog again?
+    Answer: London
     """
     text = " ".join(passage.split())
     words = list(_WORD.finditer(text))
