@@ -111,7 +111,7 @@ class AutoLM:
     """Searches for the best fine-tuned pipeline within a budget.
 
     Args:
-        task: task kind, `text-classification`; None = guessed from the columns.
+        task: task kind, one of `xautolm.tasks.KINDS`; None = guessed from the columns and cells.
         budget: `30m`, `2h`, `40trials`.
         objectives: what to optimise; the first decides the recommendation.
         settings: any other field of `xautolm.config.Settings` (`models`, `methods`, `seed`, `store`, ...).

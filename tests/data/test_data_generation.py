@@ -57,6 +57,22 @@ def test_usual_names_are_guessed(tmp_path, source, target):
     assert load_task(lines(tmp_path / "x.jsonl", records), kind=KIND).columns == {"text": source, "target": target}
 
 
+@pytest.mark.parametrize("summary", [None, ["one", "two"]])
+def test_a_summary_is_guessed_and_said(tmp_path, summary):
+    records = [{**row, "summary": row["summary"] if summary is None else [row["summary"], *summary]} for row in rows()]
+    task = load_task(lines(tmp_path / "x.jsonl", records))
+    assert task.kind == KIND
+    assert task.warnings[0].startswith("column `summary` holds texts to be written: the task is taken as")
+
+
+def test_a_column_of_few_texts_or_beside_a_label_is_no_text_to_be_written(tmp_path):
+    few = [{**row, "summary": "good" if i % 2 else "bad"} for i, row in enumerate(rows())]
+    assert load_task(lines(tmp_path / "x.jsonl", few)).labels == ("bad", "good")
+    beside = [{**row, "label": i % 2} for i, row in enumerate(rows())]
+    assert load_task(lines(tmp_path / "y.jsonl", beside), text="document").labels == (0, 1)
+    assert load_task(lines(tmp_path / "z.jsonl", beside)).kind == "text-classification"
+
+
 def test_named_columns_win_and_contradictions_are_refused(tmp_path):
     data = lines(tmp_path / "x.jsonl", [{**row, "notes": "n", "long": "l"} for row in rows()])
     task = load_task(data, kind=KIND, text="notes", columns={"target": "document"}, valid=data, test=data)

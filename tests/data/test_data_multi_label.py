@@ -136,6 +136,13 @@ def test_a_missing_indicator_column_is_named(tmp_path):
         load_task(data, target="labels,lables", kind=KIND)
 
 
+def test_columns_of_zero_and_one_that_nobody_named_are_suggested(tmp_path):
+    frame = pd.DataFrame({"text": [f"t {i}" for i in range(60)], "sad": ["0", "1"] * 30, "odd": 1})
+    frame.to_csv(tmp_path / "x.csv", index=False)
+    with pytest.raises(DataError, match=r"Columns of 0 and 1 are named together: `--target sad,odd`"):
+        load_task(str(tmp_path / "x.csv"), kind=KIND)
+
+
 # ---- guesses
 
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from xautolm.data.answers import read_answers
 from xautolm.data.assembly import Reading, assembled, text_keys
-from xautolm.data.columns import Tiers, find_columns
-from xautolm.data.listed import is_missing
+from xautolm.data.columns import TARGET_NAMES, Tiers, find_columns, guess
+from xautolm.data.labels import is_spread
+from xautolm.data.listed import is_list, is_missing
 from xautolm.data.parts import Part, leakage, repeats
 from xautolm.data.rows import clean_rows
 from xautolm.data.source import Table, Tables
@@ -28,8 +29,30 @@ NAMES: Mapping[str, Tiers] = {
 }
 
 
+#: Target columns whose names say that texts are to be written.
+PLAIN_TARGETS: Tiers = (("summary", "summaries", "highlights", "response", "responses", "completion", "translation"),)
+
+
+def looks_like_generation(table: Table) -> str | None:
+    """The target column of a table with plain names whose targets are nearly all different; None when it is none."""
+    available = [str(name) for name in table.frame.columns]
+    target = guess(available, PLAIN_TARGETS)
+    if target is None or available.count(target) > 1 or guess(available, (*TARGET_NAMES[:1],)) is not None:
+        return None
+    if guess([name for name in available if name != target], NAMES["text"]) is None and len(available) != 2:
+        return None
+    cells = table.frame[target].tolist()
+    texts = [str(cell) for cell in cells if isinstance(cell, str) or is_list(cell)]
+    return target if is_spread(len(set(texts)), len(cells)) else None
+
+
 def generation_task(
-    tables: Tables, text: str | None, target: str | None, columns: Mapping[str, str] | None, seed: int
+    tables: Tables,
+    text: str | None,
+    target: str | None,
+    columns: Mapping[str, str] | None,
+    seed: int,
+    notes: Sequence[str] = (),
 ) -> Task:
     """Put a text generation task together.
 
@@ -39,6 +62,7 @@ def generation_task(
         target: column named with `--target`.
         columns: role (`text`, `target`) -> column name; guessed when plain.
         seed: seed of the cut.
+        notes: sentences that come first.
 
     Returns:
         The task: `answers` are the accepted texts of each row, the main one first; rows about one source text stay
@@ -53,7 +77,7 @@ def generation_task(
         if name is not None and named.setdefault(role, name) != name:
             raise UsageError(f"two columns were named for `{role}`: `{name}` and `{named[role]}`; name one")
     roles = find_columns(tables, NAMES, named, KIND)
-    parts, notes = {}, []
+    parts, notes = {}, list(notes)
     for role, table in tables.tables.items():
         rows = clean_rows(table, roles, _references(table, roles["target"]), "target")
         notes += rows.notes

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from xautolm.data import classification, multi_label, questions, regression, tokens
+from xautolm.data import classification, generation, multi_label, questions, regression, tokens
 from xautolm.data.columns import CLASSES, Wanted, resolve_columns
 from xautolm.data.listed import holds_lists
 from xautolm.data.multi_label import indicators
@@ -13,10 +13,11 @@ from xautolm.data.source import Table, Tables
 from xautolm.data.tokens import looks_like_tokens
 from xautolm.errors import DataError, UsageError
 
+#: A kind, and what there is to say about how it was guessed.
+Guess = tuple[str, list[str]]
 
-def guess_kind(
-    tables: Tables, text: str | None, target: str | None, columns: Mapping[str, str] | None
-) -> tuple[str, list[str]]:
+
+def guess_kind(tables: Tables, text: str | None, target: str | None, columns: Mapping[str, str] | None) -> Guess:
     """The kind of task that a training table looks like.
 
     Args:
@@ -29,28 +30,37 @@ def guess_kind(
         The kind, classification where nothing else is plain, and a sentence about a guess that reads the cells.
     """
     train = tables.tables["train"]
-    if not (text or target or columns) and questions.looks_like_questions(train):
-        return questions.KIND, []
     named = target or (columns or {}).get("target")
+    if not (text or target or columns):
+        if questions.looks_like_questions(train):
+            return questions.KIND, []
+        column = generation.looks_like_generation(train)
+        if column is not None:
+            return _guess(generation.KIND, f"column `{column}` holds texts to be written")
     if indicators(tables, named):
-        return multi_label.KIND, [_announced(f"{named!r} names several columns", multi_label.KIND)]
+        return _guess(multi_label.KIND, f"{named!r} names several columns")
     lists = list_columns(train)
     words = None if text else looks_like_tokens(train, lists, named)
     if words is not None:
-        return tokens.KIND, [
-            _announced(f"column `{words}` holds lists of words, and their tags are there", tokens.KIND)
-        ]
+        return _guess(tokens.KIND, f"column `{words}` holds lists of words, and their tags are there")
+    return _by_target(train, lists, text, target, columns) or (classification.KIND, [])
+
+
+def _by_target(
+    train: Table, lists: Sequence[str], text: str | None, target: str | None, columns: Mapping[str, str] | None
+) -> Guess | None:
+    """What the cells of the target column say; the column is the first that any of the kinds finds."""
     for wanted in (CLASSES, multi_label.LABELS, regression.SCORES):
         column = _target(train, text, target, columns, wanted)
         if column is None:
             continue
         if column in lists:
-            return multi_label.KIND, [_announced(f"column `{column}` holds lists", multi_label.KIND)]
+            return _guess(multi_label.KIND, f"column `{column}` holds lists")
         if wanted is not multi_label.LABELS and looks_like_scores(train, column):
-            return regression.KIND, [_announced(f"column `{column}` holds real numbers", regression.KIND)]
+            return _guess(regression.KIND, f"column `{column}` holds real numbers")
         if wanted is CLASSES:
-            break
-    return classification.KIND, []
+            return None
+    return None
 
 
 def list_columns(table: Table) -> list[str]:
@@ -72,5 +82,5 @@ def _target(
     return roles["target"]
 
 
-def _announced(reason: str, kind: str) -> str:
-    return f"{reason}: the task is taken as `{kind}` (`--task` names another kind)"
+def _guess(kind: str, reason: str) -> Guess:
+    return kind, [f"{reason}: the task is taken as `{kind}` (`--task` names another kind)"]

@@ -113,6 +113,13 @@ def indicated_sets(table: Table, columns: Sequence[str], notes: list[str]) -> li
     ]
 
 
+def indicator_columns(table: Table) -> list[str]:
+    """The columns that hold nothing but 0 and 1."""
+    names_of = [str(name) for name in table.frame.columns]
+    unique = [name for name in names_of if names_of.count(name) == 1]
+    return [name for name in unique if all(_is_set(cell) is not None for cell in table.frame[name].tolist())]
+
+
 def _is_set(cell: object) -> bool | None:
     """What a cell says of its label; None when neither yes nor no.
 

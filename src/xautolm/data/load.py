@@ -37,7 +37,8 @@ def load_task(
         kind: task kind; None = guessed: question answering when the training data have columns `context`, `question`
             and `answers` and no column was named, token classification when there are lists of words and of tags,
             multi-label when the target holds lists, regression when it holds
-            real numbers, else text classification. A guess that reads the cells is said in `warnings`.
+            real numbers, text generation when it is called `summary` or the like and nearly all texts differ, else text
+            classification. A guess that reads the cells is said in `warnings`.
         text: name of the text column; guessed when plain.
         target: name of the target column; guessed when plain. Several columns of 0 and 1, separated by commas, are
             multi-label.
@@ -67,7 +68,7 @@ def load_task(
         _check_no_text(text, None, kind)
         return tokens.tokens_task(tables, target, columns, seed, notes)
     if kind == generation.KIND:
-        return generation.generation_task(tables, text, target, columns, seed)
+        return generation.generation_task(tables, text, target, columns, seed, notes)
     if kind == questions.KIND:
         _check_no_text(text, target, kind)
         return questions.questions_task(tables, columns, seed)

@@ -10,13 +10,13 @@ from functools import partial
 from xautolm.data.assembly import Reading, assembled, text_keys, texts_with
 from xautolm.data.classification import oddities
 from xautolm.data.columns import TARGET_NAMES, Wanted, check_column, text_columns
-from xautolm.data.label_sets import RawSet, indicated_sets, known_labels, read_sets
+from xautolm.data.label_sets import RawSet, indicated_sets, indicator_columns, known_labels, read_sets
 from xautolm.data.labels import check_known, type_labels
 from xautolm.data.parts import Part
 from xautolm.data.rows import clean_rows
 from xautolm.data.source import Tables
 from xautolm.data.wording import count
-from xautolm.errors import UsageError
+from xautolm.errors import DataError, UsageError
 from xautolm.records import Label, Task
 
 KIND = "multi-label"
@@ -67,7 +67,10 @@ def multi_label_task(
     named = _one(target, (columns or {}).get("target"))
     several = indicators(tables, named)
     others = {role: name for role, name in (columns or {}).items() if role != "target"}
-    roles = text_columns(tables, text, several[0] if several else named, others, LABELS)
+    try:
+        roles = text_columns(tables, text, several[0] if several else named, others, LABELS)
+    except DataError as error:
+        raise DataError(f"{error}{_hint(tables, named)}") from None
     if several:
         for table in tables.tables.values():
             for name in several:
@@ -89,6 +92,13 @@ def indicators(tables: Tables, target: str | None) -> tuple[str, ...]:
     if target is None or "," not in target or target in tables.tables["train"].frame.columns:
         return ()
     return tuple(name.strip() for name in target.split(","))
+
+
+def _hint(tables: Tables, named: str | None) -> str:
+    """What to do in a table that has a column of 0 and 1 for each label, where no target was named."""
+    train = tables.tables["train"]
+    found = [] if named else indicator_columns(train)
+    return f". Columns of 0 and 1 are named together: `--target {','.join(found)}`" if len(found) > 1 else ""
 
 
 def _one(target: str | None, other: str | None) -> str | None:
