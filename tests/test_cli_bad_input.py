@@ -116,22 +116,19 @@ def test_validation_label_unseen_in_training(refused, data, tmp_path):
     assert "known are 'a', 'b'" in message
 
 
-QUESTIONS = [
-    {"context": f"The capital of land {i % 9} is town {i}.", "question": f"Which, {i}?", "answers": [f"town {i}"]}
-    for i in range(60)
-]
-
-
-@pytest.mark.parametrize("named", [[], ["--task", "question-answering"]])
-def test_a_search_over_questions_is_refused_in_one_sentence(refused, tmp_path, named):
-    (tmp_path / "questions.jsonl").write_text("\n".join(map(json.dumps, QUESTIONS)))
-    message = refused(*fit(tmp_path / "questions.jsonl", *named))
-    assert message.count("\n") == 1
-    assert (
-        "expected a task of the kind `text-classification` or `multi-label` or `text-regression` for a search"
-        in message
-    )
-    assert f"xautolm explain {tmp_path / 'questions.jsonl'} --task question-answering" in message
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--methods", "head"], "`head` does not suit this task"),
+        (["--objectives", "rouge_l,time"], "`question-answering` to be among `f1`, `exact_match`"),
+    ],
+)
+def test_a_method_or_score_that_questions_do_not_have(refused, tmp_path, options, said):
+    places = [{"context": f"Land {i % 9} is town {i}.", "question": f"Which, {i}?"} for i in range(60)]
+    rows = [{**place, "answers": ["town"]} for place in places]
+    (tmp_path / "questions.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    message = refused("fit", tmp_path / "questions.jsonl", "--budget", "1trials", "--out", "new-run", *options)
+    assert said in message
 
 
 @pytest.mark.parametrize("budget", ["soon", "0s", "0trials", "-5m", "30", "0kWh", ""])

@@ -173,21 +173,21 @@ QUESTIONS = [
 ]  # fmt: skip
 
 
-def test_question_answering_has_a_profile_and_near_tasks_but_no_prior(
+def test_question_answering_has_a_profile_near_tasks_and_a_space_of_its_own(
     settings: Settings, fill: Callable[..., None], tmp_path: Path
 ) -> None:
     fill("labelled")
     fill("asked", kind="question-answering", profile=Profile("generation/1", {"n_train": 60.0}, "system/1", {}))
     path = tmp_path / "rivers.jsonl"
     path.write_text("\n".join(json.dumps(row) for row in QUESTIONS))
-    explanation = explain(settings.model_copy(update={"data": str(path)}))
+    explanation = explain(settings.model_copy(update={"data": str(path), "methods": None}))
     assert explanation.kind == "question-answering"
     assert explanation.profile.schema == "generation/1"
     assert "mean_target_chars" in explanation.profile.task
     assert {task.dataset_id for task in explanation.near} == {"labelled", "asked"}
     assert explanation.near[0].dataset_id == "asked", "another kind of task is farther"
-    assert (explanation.prior_kind, explanation.decisions) == (None, ())
-    assert "is not there yet" in explanation.notes[0]
+    methods = next(decision for decision in explanation.decisions if decision.handle == "method")
+    assert set(methods.before["weights"]) == {"partial", "lora", "full"}
 
 
 @pytest.mark.slow

@@ -4,21 +4,11 @@ import json
 import threading
 from dataclasses import replace
 
-import numpy as np
-import pandas as pd
 import pytest
 
 from xautolm import export
-from xautolm.errors import DataError, ModelError, WorkerError
-from xautolm.export import (
-    ExportContext,
-    export_trial,
-    exported_trial,
-    named,
-    predict_file,
-    swap_folder,
-    with_predictions,
-)
+from xautolm.errors import WorkerError
+from xautolm.export import ExportContext, export_trial, exported_trial, swap_folder
 from xautolm.records import Cost, ModelSpec, Pipeline, TrialResult
 
 MODEL = ModelSpec("m", "/m", "r1", "bert", 2, False, 10, 5, 4, 2, 8, 20, 64, ("mean",))
@@ -139,55 +129,3 @@ def test_a_folder_without_usable_notes_is_no_export(tmp_path, content):
     if content is not None:
         (tmp_path / "xautolm.json").write_text(content)
     assert exported_trial(tmp_path) is None
-
-
-def test_predictions_are_appended_in_the_labels_own_type():
-    frame = pd.DataFrame({"text": ["a", "b"], "prediction": ["old", "old"]}, index=[5, 7])
-    labels = [False, True]
-    values = named([1, 0], "text-classification", labels)
-    out = with_predictions(frame, values, np.array([[0.25, 0.75], [0.9, 0.1]]), labels)
-    assert list(out.columns) == ["text", "prediction", "prob_False", "prob_True"]
-    assert out["prediction"].tolist() == [True, False]
-    assert out["prediction"].dtype == bool
-    assert out["prob_True"].tolist() == [0.75, 0.1]
-    assert with_predictions(frame.head(0), [], np.zeros((0, 2)), [0, 1]).empty
-
-
-@pytest.fixture
-def model(tmp_path, monkeypatch):
-    """A model folder whose predictions are computed here."""
-    folder = tmp_path / "run" / "model"
-    folder.mkdir(parents=True)
-    columns = {"text": "body", "text_pair": "title", "target": "y"}
-    (folder / "xautolm.json").write_text(json.dumps({"columns": columns, "labels": ["no", "yes"]}))
-    seen = {}
-
-    def run_alone(name, fields, scratch, **_):
-        seen.update(json.loads(export.Path(fields["rows"]).read_text()))
-        np.save(scratch / "probabilities.npy", np.tile([0.2, 0.8], (len(seen["texts"]), 1)))
-        (scratch / "predictions.json").write_text(json.dumps([1] * len(seen["texts"])))
-
-    monkeypatch.setattr(export, "run_alone", run_alone)
-    return tmp_path / "run", seen
-
-
-def test_predict_file_reads_the_training_columns_and_keeps_all_others(model, tmp_path):
-    folder, seen = model
-    (tmp_path / "new.csv").write_text("id,body,title\n1,hello,\n2,,world\n3,12,x\n")
-    n_rows = predict_file(folder, tmp_path / "new.csv", tmp_path / "out.csv", device="cpu", n_threads=1)
-    assert n_rows == 3
-    assert seen == {"texts": ["hello", "", "12"], "pairs": ["", "world", "x"]}
-    out = pd.read_csv(tmp_path / "out.csv")
-    assert list(out.columns) == ["id", "body", "title", "prediction", "prob_no", "prob_yes"]
-    assert out["id"].tolist() == [1, 2, 3]
-    assert out["prediction"].tolist() == ["yes"] * 3
-
-
-def test_predict_file_refuses_what_it_cannot_read(model, tmp_path):
-    folder, _ = model
-    (tmp_path / "new.csv").write_text("body,subject\na,b\n")
-    with pytest.raises(DataError, match=r"column `title`.*found `body`, `subject`"):
-        predict_file(folder, tmp_path / "new.csv", tmp_path / "out.csv", device="cpu", n_threads=1)
-    with pytest.raises(ModelError, match="expected a model folder"):
-        predict_file(tmp_path, tmp_path / "new.csv", tmp_path / "out.csv", device="cpu", n_threads=1)
-    assert not (tmp_path / "out.csv").exists()

@@ -107,7 +107,6 @@ def test_a_pipeline_that_had_to_be_reduced_is_marked(judge: Judge) -> None:
 def test_what_cannot_learn_the_task_says_why(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
     load = preparation.load
     monkeypatch.setattr(preparation, "load", lambda settings: replace(load(settings), kind="text-generation"))
-    monkeypatch.setattr(preparation, "SEARCHED", ("text-classification", "text-generation"))
     found = judge(models=("bert-base-uncased", "gpt2"))
     bert, gpt2 = found.candidates
 

@@ -42,7 +42,7 @@ def score_baselines(
         return
     has_embedding = first_start is not None and is_frozen_embedding(first_start)
     model = None if has_embedding else _model(recorder)
-    trials = baseline_trials(plan.size, settings.seed, model=model)
+    trials = baseline_trials(plan.size, settings.seed, model=model, kind=context.kind)
     recorder.facts["baselines"] = names_of(trials, first_start)
     known = {result.trial_id for result in recorder.baselines}
     models = {model.name: model} if model is not None else {}

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from xautolm import preparation, warmstart
 from xautolm.config import Settings
-from xautolm.data.load import KINDS
 from xautolm.data.summary import summary_lines
 from xautolm.experience.groups import ExperienceGroup
 from xautolm.experience.location import default_store_url, display_url, is_there
@@ -67,7 +66,7 @@ def explain(settings: Settings) -> Explanation:
             near=near_tasks(near, belief.used),
             table_names=names,
             table=table,
-            prior_kind=None if task.kind not in preparation.SEARCHED else settings.prior if belief.used else "none",
+            prior_kind=settings.prior if belief.used else "none",
             decisions=belief.decisions,
             counted=counted(belief.used),
             notes=_notes(settings, task.kind, store, near, belief.used),
@@ -83,7 +82,7 @@ def profiled(settings: Settings) -> tuple[Subject, Profile]:
     Raises:
         XAutoLMError: the data or a model cannot be used.
     """
-    subject = preparation.describe(settings, Silent(), KINDS)
+    subject = preparation.describe(settings, Silent())
     slots = preparation.choose_machine(settings, subject.models)
     return subject, profile_alone(subject.task, slots, with_embeddings=settings.semantic)
 
@@ -106,10 +105,8 @@ def _open(url: str, stack: ExitStack) -> ExperienceStore | None:
 
 
 def _belief(settings: Settings, subject: Subject, profile: Profile, store: ExperienceStore | None) -> _Belief:
-    """The cold model of the whole space, and the same warmed by what the prior reads; nothing without a search."""
+    """The cold model of the whole space, and the same warmed by what the prior reads."""
     task = subject.task
-    if task.kind not in preparation.SEARCHED:
-        return _Belief((), ())
     space = preparation.whole_space(settings, subject)
     options = KnnOptions().replayed if settings.prior == "knn" else ReferenceOptions()
     cold = SearchModel.informed(space, options.default_share)
@@ -130,9 +127,6 @@ def _notes(
     used: Sequence[Evidence],
 ) -> tuple[str, ...]:
     """What a reader must know to read the rest right."""
-    if kind not in preparation.SEARCHED:
-        there = "" if near else " The store holds no experiences."
-        return (f"Fitting of {kind} is not there yet, so there is no search space and no prior to show.{there}",)
     if store is None:
         return ("There is no experience store at this place yet: a run would start cold, and make it.",)
     if not near:

@@ -12,8 +12,9 @@ from typing import Any
 from xautolm import registry
 from xautolm.config import Settings
 from xautolm.errors import RunError, WorkerError
-from xautolm.evaluate.metrics import task_scores
-from xautolm.export import export_trial, prediction_fields
+from xautolm.evaluate.metrics import task_scores, worst_rows
+from xautolm.export import export_trial
+from xautolm.prediction import named, prediction_fields
 from xautolm.recording import Recorder
 from xautolm.records import Budget, Split, Task, TrialResult
 from xautolm.report.folder import read_run
@@ -162,9 +163,27 @@ def test_scores(recorder: Recorder, task: Task, test: Split) -> dict[str, float]
     finally:
         rows.unlink(missing_ok=True)
     predictions = json.loads((Path(job["folder"]) / "predictions.json").read_text())
-    # Through JSON, as the predictions came.
-    targets = json.loads(json.dumps(targets_of(test)))
-    return task_scores(task.kind, targets, predictions, [str(label) for label in task.labels])
+    targets = json.loads(json.dumps(targets_of(test)))  # through JSON, as the predictions came
+    names = [str(label) for label in task.labels]
+    worst = [
+        {
+            "row": row,
+            "text": test.texts[row],
+            "expected": _expected(task, targets[row]),
+            "predicted": named([predictions[row]], task.kind, task.labels)[0],
+            "score": score,
+        }
+        for row, score in worst_rows(task.kind, targets, predictions, names)
+    ]
+    recorder.folder.write_json("test_worst.json", {"n_rows": test.n_rows, "worst": worst})
+    return task_scores(task.kind, targets, predictions, names)
+
+
+def _expected(task: Task, target: Any) -> Any:
+    """What a row asks for, as users read it."""
+    if task.train.answers is not None:
+        return [answer["text"] for answer in target]
+    return named([target], task.kind, task.labels)[0]
 
 
 def _refit(recorder: Recorder, best: TrialResult, task: Task, settings: Settings) -> None:

@@ -17,12 +17,29 @@ if TYPE_CHECKING:
 INFO_FILE = "xautolm.json"
 #: Names that the hub has for task kinds, where they differ from ours.
 _TAGS = MappingProxyType({"multi-label": "text-classification", "text-regression": "text-classification"})
-_USAGE_OF_CLASSIFIER = """```python
-from transformers import pipeline
-
+#: Task kind -> how plain transformers answers with the folder.
+_USAGE = MappingProxyType(
+    {
+        "text-classification": """
 classify = pipeline("text-classification", model="path/to/this/folder", truncation=True)
-classify("some text")
-```"""
+classify("some text")""",
+        "multi-label": """# one probability per label; a label is given from 0.5
+classify = pipeline("text-classification", model="path/to/this/folder", truncation=True, top_k=None)
+classify("some text")""",
+        "text-regression": """rate = pipeline("text-classification", model="path/to/this/folder", truncation=True)
+rate("some text")[0]["score"]""",
+        "token-classification": """# longer texts: stride=N reads them in windows; words are split at white space
+tag = pipeline("token-classification", model="path/to/this/folder", aggregation_strategy="first")
+tag("some words")""",
+        "question-answering": """# the start and end of the answer in the context
+model = AutoModelForQuestionAnswering.from_pretrained("path/to/this/folder")
+tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")
+inputs = tokenizer("a question?", "its context", return_tensors="pt", truncation="only_second")
+outputs = model(**inputs)
+first, last = outputs.start_logits.argmax(), outputs.end_logits.argmax()
+tokenizer.decode(inputs["input_ids"][0, first : last + 1])""",
+    }
+)
 
 
 def settings_of(result: TrialResult) -> dict[str, ParamValue]:
@@ -55,7 +72,7 @@ def model_card(
     if "template" in notes:
         labels_line, usage = "", usage_of_writer(notes)
     else:
-        labels_line, usage = f"- Labels: {labels}\n", _USAGE_OF_CLASSIFIER
+        labels_line, usage = f"- Labels: {labels}\n" if labels else "", usage_of(kind)
     return f"""---
 library_name: transformers
 pipeline_tag: {_TAGS.get(kind, kind)}
@@ -77,6 +94,12 @@ Fine-tuned from `{model.name}` (revision {model.revision}) by XAutoLM, trial {re
 {settings}
 | seed | {result.seed} |
 """
+
+
+def usage_of(kind: str) -> str:
+    """How to use a model with a head, as a code block."""
+    names = "AutoModelForQuestionAnswering, AutoTokenizer" if kind == "question-answering" else "pipeline"
+    return f"```python\nfrom transformers import {names}\n\n{_USAGE[kind].strip()}\n```"
 
 
 def usage_of_writer(notes: Mapping[str, Any]) -> str:

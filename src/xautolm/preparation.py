@@ -40,11 +40,9 @@ from xautolm.space.catalogue import EMBEDDED_NAME, embedded_folder, resolve_mode
 from xautolm.space.feasibility import Limits, Speed, TaskSize
 from xautolm.space.hub import is_hub_reachable
 from xautolm.space.params import Dropped, Space
-from xautolm.suitability import methods_for, suitable_models
+from xautolm.suitability import default_models, methods_for, suitable_models
 from xautolm.tasks.prompts import make_prompt
 
-#: Task kinds that a search can work on; others have a profile.
-SEARCHED = ("text-classification", "multi-label", "text-regression")
 _LIBRARIES = ("xautolm", "torch", "transformers", "peft", "optuna", "scikit-learn", "numpy")
 _MEMORY_SHARE = 0.8
 
@@ -129,29 +127,26 @@ class Subject:
     summary: DataSummary
 
 
-def describe(settings: Settings, observer: Observer, kinds: Sequence[str] = SEARCHED) -> Subject:
+def describe(settings: Settings, observer: Observer) -> Subject:
     """Load the data, find the models, and tell the user about both; what cannot be used is refused here.
 
     Args:
         settings: names the data and the models.
         observer: is told.
-        kinds: task kinds that the caller can use.
 
     Raises:
         XAutoLMError: something cannot be used.
     """
     check_names(settings)
     check_energy(settings)
-    check_kind(settings.task, kinds, settings.data)
     task = load(settings)
-    check_kind(task.kind, kinds, settings.data)
     if settings.prompt is not None:
         make_prompt(task.kind, settings.prompt)  # refused here when it has mistakes
     most_mib = trial_limits(settings, settings.workers or 1).memory_mib
-    models, dropped = resolve_models(
-        settings.models, settings.exclude_models, offline=is_offline(settings), memory_mib=most_mib
-    )
+    names = default_models(task.kind) if settings.models is None else settings.models
+    models, dropped = resolve_models(names, settings.exclude_models, offline=is_offline(settings), memory_mib=most_mib)
     models, unsuitable = suitable_models(models, task.kind)
+    methods_for(settings.methods, models, task.kind)  # refused here when one suits no model
     choose_machine(settings, models)
     lengths = token_lengths(tokenizer_folder(models), task.train)
     summary = summarise(task, lengths)
@@ -209,19 +204,6 @@ def energy_counters(settings: Settings, devices: Sequence[str], stack: ExitStack
     """
     counters = find_counters(devices)
     return counters or ([start_estimate(stack)] if settings.estimate_energy else [])
-
-
-def check_kind(kind: str | None, kinds: Sequence[str], data: str) -> None:
-    """Refuse a task that can be loaded but not used.
-
-    Raises:
-        UsageError: the kind is known and not among `kinds`.
-    """
-    if kind is not None and kind not in kinds:
-        raise UsageError(
-            f"expected a task of the kind {' or '.join(f'`{known}`' for known in kinds)} for a search, `{data}` is "
-            f"`{kind}`; its profile and the tasks near to it are shown by `xautolm explain {data} --task {kind}`"
-        )
 
 
 def begin(folder: RunFolder, settings: Settings, task: Task, run_id: str) -> Settings:

@@ -39,11 +39,9 @@ def shortlist(settings: Settings) -> Shortlist:
         XAutoLMError: the data, a folder or a device cannot be used.
     """
     preparation.check_names(settings)
-    preparation.check_kind(settings.task, preparation.SEARCHED, settings.data)
     device = preparation.devices_of(settings)[0]
     offered = offers(settings.models)
     task = preparation.load(settings)
-    preparation.check_kind(task.kind, preparation.SEARCHED, settings.data)
     lengths = token_lengths(embedded_folder(), task.train)
     subject = Subject(task, (), (), lengths.tolist(), summarise(task, lengths))
     judge = _Judge(settings, subject, tuple(settings.methods or registry.names("methods")))

@@ -10,9 +10,28 @@ from xautolm.errors import ModelError, UsageError
 from xautolm.methods.method import Method
 from xautolm.pareto import COSTS
 from xautolm.records import ModelSpec
+from xautolm.space.catalogue import EMBEDDED_MODELS
 from xautolm.space.families import fitted_to
 from xautolm.space.params import Dropped
 from xautolm.tasks import kind_of, why_unsupported
+from xautolm.zoo import folders
+
+
+def default_models(kind: str) -> tuple[str, ...]:
+    """The models of a run that names none: those that come with the package and can learn the task.
+
+    Raises:
+        ModelError: none can.
+    """
+    families = kind_of(kind).formulations
+    encoders = EMBEDDED_MODELS if "encoder" in families else ()
+    writers = tuple(folders()) if "text" in families.values() else ()
+    if not encoders and not writers:
+        raise ModelError(
+            f"expected a model that writes text for `{kind}`, none comes with this installation; name a decoder-only "
+            "or encoder-decoder model (folder or hub id) with `--models`"
+        )
+    return encoders + writers
 
 
 def suitable_models(models: Sequence[ModelSpec], kind: str) -> tuple[list[ModelSpec], list[Dropped]]:

@@ -76,7 +76,7 @@ def test_terminal_shows_budget_counts_running_trial_and_front(trial):
         view.update(finished, [progress(trial)], [0, 1], elapsed_s=45.0)
         shown = output(view)
     assert "45.0 s of 2 min 00 s, 75.0 s left" in shown
-    assert "2 done, 1 stopped early, 1 failed (1 oom)   best macro F1 0.900 (trial 1)" in shown
+    assert "2 done, 1 stopped early, 1 failed (1 oom)   best F1 0.900 (trial 1)" in shown
     assert "trial 7  all-MiniLM-L6-v2@3 lora  train, epoch 1.5 of 3, 3.2 s" in shown
     assert shown.index("0.900", shown.index("pipeline")) < shown.index("0.800")
 

@@ -76,8 +76,8 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Label every row of a file: adds `prediction` and one `prob_<label>` per label."""
-    from xautolm.export import predict_file
     from xautolm.metafeatures.machine import usable_cores
+    from xautolm.prediction import predict_file
 
     n_rows = predict_file(model, data, output, device=device, n_threads=usable_cores())
     if as_json:

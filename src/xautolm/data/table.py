@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from xautolm.data.conll import looks_like_conll, parse_conll
@@ -281,6 +282,13 @@ def write_table(frame: pd.DataFrame, path: str | Path) -> None:
         partial.unlink(missing_ok=True)
 
 
+def _cell(value: Any) -> Any:
+    """A cell of a csv or tsv file: lists and objects as JSON, which `read_table`'s users can read back."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | tuple | dict) else value
+
+
 def _encode(frame: pd.DataFrame, kind: str, path: Path) -> bytes:
     if kind == "parquet":
         buffer = io.BytesIO()
@@ -290,6 +298,7 @@ def _encode(frame: pd.DataFrame, kind: str, path: Path) -> bytes:
             raise DataError(f"`{path}`: parquet cannot hold this table ({error}); write it as `.jsonl`") from error
         return buffer.getvalue()
     if kind in DELIMITERS:
+        frame = frame.map(_cell)
         text = frame.to_csv(None, index=False, sep=DELIMITERS[kind], lineterminator="\n")
         if "\r" in text:  # the csv module before Python 3.13 leaves cells with a carriage return unquoted
             text = frame.to_csv(None, index=False, sep=DELIMITERS[kind], lineterminator="\n", quoting=csv.QUOTE_ALL)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -64,9 +65,11 @@ def score_baseline(spec: Mapping[str, Any], folder: JobFolder) -> dict[str, Any]
 
 
 def _texts(path: Path) -> list[str]:
-    """The text of each row, both texts of a pair one after the other."""
+    """The text of each row, both texts of a pair one after the other; where rows are words, those."""
     rows = json.loads(path.read_text())
     pairs = rows["pairs"]
+    if "words" in rows:
+        return list(rows["words"])
     return rows["texts"] if pairs is None else [f"{a} {b}" for a, b in zip(rows["texts"], pairs, strict=True)]
 
 
@@ -87,6 +90,25 @@ def _fit_mean(_texts: Sequence[str], numbers: Sequence[float], _params: Mapping[
     """The mean for every row."""
     mean = float(np.mean(numbers))
     return lambda texts: [mean] * len(texts), 1
+
+
+def _fit_common_answer(_texts: Sequence[str], answers: Sequence[Any], _params: Mapping[str, Any]) -> Fitted:
+    """For every row the main answer that most rows have; where none has one, no answer."""
+    main = Counter(row[0]["text"] for row in answers if row)
+    most = main.most_common(1)[0][0] if main else ""
+    return lambda texts: [most] * len(texts), 1
+
+
+def _fit_tags_of_words(rows: Sequence[str], tags: Sequence[Sequence[int]], _params: Mapping[str, Any]) -> Fitted:
+    """For every word the tag that it had most often; for one that was not seen the most frequent tag of all."""
+    counts: dict[str, Counter[int]] = {}
+    for row, row_tags in zip(rows, tags, strict=True):
+        for word, tag in zip(row, row_tags, strict=True):
+            counts.setdefault(word, Counter())[tag] += 1
+    usual = sum(counts.values(), Counter[int]()).most_common(1)
+    best = {word: found.most_common(1)[0][0] for word, found in counts.items()}
+    other = usual[0][0] if usual else 0
+    return lambda texts: [[best.get(word, other) for word in words] for words in texts], len(best) + 1
 
 
 def _fit_tfidf(texts: Sequence[str], labels: Sequence[int], params: Mapping[str, Any]) -> Fitted:
@@ -170,6 +192,9 @@ _MAJORITY: Mapping[str, Callable[..., Fitted]] = {
     "text-classification": _fit_majority,
     "multi-label": _fit_common_labels,
     "text-regression": _fit_mean,
+    "token-classification": _fit_tags_of_words,
+    "question-answering": _fit_common_answer,
+    "text-generation": _fit_common_answer,
 }
 _TFIDF: Mapping[str, Callable[..., Fitted]] = {
     "text-classification": _fit_tfidf,

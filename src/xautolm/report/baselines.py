@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from xautolm.report.rows import TrialRow
-from xautolm.report.wording import BASELINE_NAMES, clean, duration, score
+from xautolm.report.wording import baseline_name, duration, score
 
 #: Differences below this are none: scores are shown with three digits.
 _EVEN = 0.0005
@@ -36,7 +36,7 @@ class BaselineFacts:
 
 
 def baseline_facts(
-    named: Any, rows: Sequence[TrialRow], best: TrialRow | None, *, sign: float
+    named: Any, rows: Sequence[TrialRow], best: TrialRow | None, *, sign: float, kind: str
 ) -> tuple[BaselineFacts, ...]:
     """The baselines of a run in the order in which it names them; those that never ran are left out.
 
@@ -45,15 +45,15 @@ def baseline_facts(
         rows: all trials, baselines included.
         best: the recommended one.
         sign: 1 where larger scores are better, else -1.
+        kind: task kind.
     """
     by_id = {row.trial_id: row for row in rows}
     entries = named.items() if isinstance(named, Mapping) else ()
     found = [(str(name), by_id[i]) for name, i in entries if isinstance(i, int) and i in by_id]
-    return tuple(_facts(name, row, best, sign) for name, row in found)
+    return tuple(_facts(baseline_name(name, kind), row, best, sign) for name, row in found)
 
 
-def _facts(name: str, row: TrialRow, best: TrialRow | None, sign: float) -> BaselineFacts:
-    title = BASELINE_NAMES.get(name, clean(name, 60))
+def _facts(title: str, row: TrialRow, best: TrialRow | None, sign: float) -> BaselineFacts:
     if row.score is None:
         return BaselineFacts(title, row, f"no score ({row.error or row.status})", is_ahead=False)
     if best is None or best.score is None:

@@ -16,7 +16,7 @@ from rich.text import Text
 from xautolm.pareto import COSTS
 from xautolm.records import FAILURES, Budget, Objective, Pipeline, Progress, TrialResult
 from xautolm.report.rows import finite
-from xautolm.report.wording import BASELINE_NAMES, METRIC_NAMES, N_KEY_SETTINGS, clean, duration, score, settings
+from xautolm.report.wording import BASELINE_NAMES, N_KEY_SETTINGS, clean, duration, metric_name, score, settings
 
 #: Least time (s) between two redraws.
 REDRAW_S = 0.25
@@ -136,7 +136,7 @@ class LiveView:
         kinds = f" ({', '.join(f'{count} {status}' for status, count in failed.items())})" if failed else ""
         stopped = f", {statuses['stopped']} stopped early" if statuses["stopped"] else ""
         best = self._best(finished)
-        name = METRIC_NAMES.get(self._metric, self._metric)
+        name = metric_name(self._metric, "")
         leader = f"   best {name} {score(best[0])} (trial {best[1]})" if best else ""
         return f"{statuses['ok']} done{stopped}, {sum(failed.values())} failed{kinds}{leader}"
 
@@ -148,7 +148,7 @@ class LiveView:
     def _front_table(self, on_front: Sequence[TrialResult]) -> Table:
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", title="front", title_justify="left")
         table.add_column("trial", justify="right")
-        table.add_column(METRIC_NAMES.get(self._metric, clean(self._metric, 40)), justify="right", no_wrap=True)
+        table.add_column(metric_name(self._metric, ""), justify="right", no_wrap=True)
         table.add_column("time", justify="right", no_wrap=True)
         table.add_column("pipeline", no_wrap=True, overflow="ellipsis")
         ranked = sorted(on_front, key=lambda trial: self._sign * (trial.scores.get(self._metric) or 0.0), reverse=True)

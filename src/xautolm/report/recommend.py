@@ -8,7 +8,7 @@ from typing import Any
 
 from xautolm.report.baselines import BaselineFacts
 from xautolm.report.rows import TrialRow, finite
-from xautolm.report.wording import METRIC_NAMES, clean, duration, energy, percent, plural, score
+from xautolm.report.wording import duration, energy, metric_name, percent, plural, score
 
 #: How much quality the thrifty alternative may give up.
 THRIFTY_LOSS = 0.02
@@ -58,7 +58,7 @@ def recommend(
     if best is None or best.score is None:
         return None
     sign = 1.0 if maximize else -1.0
-    name = METRIC_NAMES.get(metric, clean(metric, 40))
+    name = metric_name(metric, str(run.get("task", "text-classification")))
     scored = [row for row in rows if row.score is not None]
     share = finite(best.params.get("train_fraction", 1.0)) or 1.0
     thrifty = _thrifty(best, scored, sign)

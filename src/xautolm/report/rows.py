@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from xautolm.records import FAILURES, ParamValue, RunReport, TrialResult
-from xautolm.report.wording import BASELINE_NAMES, N_KEY_SETTINGS, clean, settings
+from xautolm.report.wording import N_KEY_SETTINGS, baseline_name, clean, settings
 
 #: A pause without a running trial longer than this (s) is cut out: the run was stopped and resumed.
 LONGEST_PAUSE_S = 60.0
@@ -111,7 +111,7 @@ def _row(trial: TrialResult, report: RunReport, metric: str, interval: tuple[flo
         is_front=trial.trial_id in report.front,
         is_best=trial.trial_id == report.best,
         model="-" if trial.is_baseline else clean(pipeline.model, 120),
-        method=BASELINE_NAMES.get(pipeline.method, clean(pipeline.method, 60)),
+        method=baseline_name(pipeline.method, str(report.run.get("task", ""))),
         settings=settings(pipeline.params, N_KEY_SETTINGS),
         all_settings=settings(pipeline.params),
         params=pipeline.params,

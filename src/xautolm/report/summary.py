@@ -14,7 +14,8 @@ from xautolm.report.folder import constraints_of, quality_objective, read_extra,
 from xautolm.report.prior_facts import PriorFacts, from_run
 from xautolm.report.recommend import Recommendation, recommend
 from xautolm.report.rows import TrialRow, best_so_far, finite, trial_rows
-from xautolm.report.wording import METRIC_NAMES, clean, duration, energy, number, plural
+from xautolm.report.wording import clean, duration, energy, metric_name, number, plural
+from xautolm.report.worst import WorstRow, read_worst
 
 __all__ = ["Summary", "read_run", "summarise"]
 
@@ -76,6 +77,7 @@ class Summary:
         metric: readable name of the quality metric.
         metric_key: its key in `scores`.
         test: metric name -> test score, quality metric first; empty without a test score.
+        worst: the test rows that the exported model answered worst.
         front: the non-dominated trials and baselines, cheapest first.
         baselines: what the recommended pipeline is held against.
         anytime: (elapsed seconds, best score so far, trial id) at each improvement.
@@ -99,6 +101,7 @@ class Summary:
     baselines: tuple[BaselineFacts, ...]
     best: Recommendation | None
     test: tuple[tuple[str, float], ...]
+    worst: tuple[WorstRow, ...]
     anytime: tuple[tuple[float, float, int], ...]
     spent: tuple[StatusFacts, ...]
     models: tuple[str, ...]
@@ -124,14 +127,14 @@ class Summary:
 def summarise(report: RunReport) -> Summary:
     """Compute the facts; reads the optional `space.json`, `prior.json` and `data.json` of the run folder."""
     run = report.run
-    objective = quality_objective(run)
+    objective, kind = quality_objective(run), str(run.get("task", "text-classification"))
     maximize = objective.direction == "maximize"
     everything = trial_rows(report, objective.name)
     by_id = {row.trial_id: row for row in everything}
     rows = tuple(row for row in everything if not row.is_baseline)
     best = next((row for row in rows if row.is_best), None)
-    baselines = baseline_facts(run.get("baselines"), everything, best, sign=1.0 if maximize else -1.0)
-    extras = {name: read_extra(report.folder, f"{name}.json") for name in ("space", "prior", "data")}
+    baselines = baseline_facts(run.get("baselines"), everything, best, sign=1.0 if maximize else -1.0, kind=kind)
+    extras = {name: read_extra(report.folder, f"{name}.json") for name in ("space", "prior", "data", "test_worst")}
     space, data = extras["space"][0], _data(extras["data"][0], run)
     n_train = dict(data.rows).get("train")
     spent = _spent(rows)
@@ -141,7 +144,7 @@ def summarise(report: RunReport) -> Summary:
         task=clean(run.get("task", ""), 60),
         status=clean(run["status"], 20),
         status_sentence=_status_sentence(run, spent, len(everything) - len(rows)),
-        metric=METRIC_NAMES.get(objective.name, clean(objective.name, 40)),
+        metric=metric_name(objective.name, kind),
         metric_key=objective.name,
         maximize=maximize,
         elapsed_s=_elapsed(run),
@@ -149,7 +152,8 @@ def summarise(report: RunReport) -> Summary:
         front=tuple(by_id[i] for i in report.front if i in by_id),
         baselines=baselines,
         best=recommend(rows, run, baselines=baselines, metric=objective.name, maximize=maximize, n_train=n_train),
-        test=_test(run.get("test"), objective.name),
+        test=_test(run.get("test"), objective.name, kind),
+        worst=read_worst(extras["test_worst"][0]),
         anytime=best_so_far(rows, maximize=maximize),
         spent=spent,
         models=_names(space.get("models"), "name"),
@@ -214,10 +218,10 @@ def _elapsed(run: Mapping[str, Any]) -> float | None:
     return finite(run.get("elapsed_s")) or finite(run.get("wall_s"))
 
 
-def _test(test: Any, metric: str) -> tuple[tuple[str, float], ...]:
+def _test(test: Any, metric: str, kind: str) -> tuple[tuple[str, float], ...]:
     values = {str(key): finite(value) for key, value in _mapping(test).items()}
     keys = sorted((key for key in values if values[key] is not None), key=lambda key: (key != metric, key))
-    return tuple((METRIC_NAMES.get(key, clean(key, 40)), values[key] or 0.0) for key in keys)
+    return tuple((metric_name(key, kind), values[key] or 0.0) for key in keys)
 
 
 def _data(data: Mapping[str, Any], run: Mapping[str, Any]) -> DataFacts:

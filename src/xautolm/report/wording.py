@@ -13,10 +13,19 @@ METRIC_NAMES: Mapping[str, str] = {
     "accuracy": "accuracy",
     "exact_match": "exact match",
     "token_f1": "token F1",
+    "micro_f1": "micro F1",
     "rouge_l": "ROUGE-L",
     "pearson": "Pearson r",
     "spearman": "Spearman rho",
     "rmse": "RMSE",
+}
+
+#: Kinds of tasks in which a key means something else than in classification.
+_METRIC_NAMES_OF: Mapping[str, Mapping[str, str]] = {
+    "": {"f1": "F1"},
+    "token-classification": {"f1": "entity F1", "accuracy": "accuracy of words"},
+    "question-answering": {"f1": "token F1"},
+    "text-generation": {"f1": "token F1"},
 }
 
 #: Names that readers see for the baselines.
@@ -24,6 +33,14 @@ BASELINE_NAMES: Mapping[str, str] = {
     "majority": "majority class",
     "tfidf_logreg": "TF-IDF + logistic regression",
     "embedding_logreg": "frozen embedding + logistic regression",
+}
+
+_COMMONEST: Mapping[str, str] = {
+    "multi-label": "commonest labels",
+    "text-regression": "mean",
+    "token-classification": "commonest tag of each word",
+    "question-answering": "commonest answer",
+    "text-generation": "commonest answer",
 }
 
 #: Short names of hyperparameters, in the order in which they are shown; others follow under their own names.
@@ -45,6 +62,26 @@ SHORT_NAMES: Mapping[str, str] = {
 
 #: How many settings a table cell or a log line shows.
 N_KEY_SETTINGS = 6
+
+
+def metric_name(key: str, kind: str) -> str:
+    """What readers see for a metric of a kind of task, empty while that is not known.
+
+    >>> metric_name("f1", "question-answering"), metric_name("f1", "text-classification")
+    ('token F1', 'macro F1')
+    """
+    return _METRIC_NAMES_OF.get(kind, {}).get(key) or METRIC_NAMES.get(key) or clean(key, 40)
+
+
+def baseline_name(name: str, kind: str) -> str:
+    """What readers see for a baseline; `majority` is the commonest answer of whatever kind there is.
+
+    >>> baseline_name("majority", "text-classification"), baseline_name("majority", "question-answering")
+    ('majority class', 'commonest answer')
+    """
+    if name == "majority":
+        return _COMMONEST.get(kind, BASELINE_NAMES[name])
+    return BASELINE_NAMES.get(name) or clean(name, 60)
 
 
 def clean(text: object, limit: int = 300) -> str:

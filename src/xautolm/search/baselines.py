@@ -17,6 +17,7 @@ from xautolm.records import ModelSpec, ParamValue, Pipeline, Trial
 from xautolm.space.build import length_choices
 from xautolm.space.catalogue import EMBEDDED_NAME, resolve_models
 from xautolm.space.feasibility import TaskSize
+from xautolm.tasks import kind_of
 
 MAJORITY, TFIDF, EMBEDDING = "majority", "tfidf_logreg", "embedding_logreg"
 #: Trial ids, in the order in which they run.
@@ -43,26 +44,29 @@ def embedded_model() -> ModelSpec:
     return models[0]
 
 
-def baseline_trials(size: TaskSize, seed: int, *, model: ModelSpec | None) -> tuple[Trial, ...]:
-    """The baselines of a run.
+def baseline_trials(
+    size: TaskSize, seed: int, *, model: ModelSpec | None, kind: str = "text-classification"
+) -> tuple[Trial, ...]:
+    """The baselines of a run: of all kinds what is commonest, and where a text has one answer also the regressions.
 
     Args:
         size: of the task.
         seed: of the run; a baseline does not depend on it.
         model: encoder of the frozen-embedding baseline; None = the search itself begins with it.
+        kind: task kind.
     """
-    pipelines = {
-        MAJORITY: Pipeline(NO_MODEL, MAJORITY, {"train_fraction": 1.0}),
-        TFIDF: Pipeline(NO_MODEL, TFIDF, {**_TFIDF, "train_fraction": _share(size.n_train, _TFIDF_ROWS)}),
-    }
-    if model is not None:
-        pipelines[EMBEDDING] = _embedding(size, model)
+    pipelines = {MAJORITY: Pipeline(NO_MODEL, MAJORITY, {"train_fraction": 1.0})}
+    if kind_of(kind).formulations.get("encoder") == "sequence":
+        tfidf = {**_TFIDF, "train_fraction": _share(size.n_train, _TFIDF_ROWS)}
+        pipelines[TFIDF] = Pipeline(NO_MODEL, TFIDF, tfidf)
+        if model is not None:
+            pipelines[EMBEDDING] = _embedding(size, model, kind)
     return tuple(Trial(IDS[name], pipeline, seed) for name, pipeline in pipelines.items())
 
 
-def _embedding(size: TaskSize, model: ModelSpec) -> Pipeline:
+def _embedding(size: TaskSize, model: ModelSpec, kind: str) -> Pipeline:
     """The known-good settings of the method `head`, on fewer rows where there are many."""
-    facts = Facts([model], length_choices(size.token_quantiles, model.context), size.n_train)
+    facts = Facts([model], length_choices(size.token_quantiles, model.context), size.n_train, kind)
     default = registry.resolve("methods", _HEAD).space(facts).default
     share = _share(size.n_train, _EMBEDDING_ROWS)
     return Pipeline(model.name, EMBEDDING, {**default, "train_fraction": share})
