@@ -22,6 +22,7 @@ from transformers import AutoTokenizer
 from xautolm.evaluate.batches import Collator, collator_for, has_bf16
 from xautolm.evaluate.job_folder import DivergedError
 from xautolm.evaluate.tokens import TokenRows, cache_entry, load_rows
+from xautolm.methods.readers import prepare_reader
 from xautolm.records import ModelSpec
 
 #: Label of a token that is not scored.
@@ -114,7 +115,9 @@ def cached_windows(
 
         def build(target: Path, split: str = split) -> None:
             rows = json.loads((Path(spec["data"]) / f"{split}.json").read_text())
-            _save(cut(AutoTokenizer.from_pretrained(model.path), rows, max_length), target)
+            # Not the process's own (`load_reader`): cutting changes its truncation.
+            tokenizer = prepare_reader(AutoTokenizer.from_pretrained(model.path), model.family)
+            _save(cut(tokenizer, rows, max_length), target)
 
         entry = cache_entry(cache, f"{name} {model.path} {model.revision} {max_length} {split}", build)
         share = float(params["train_fraction"]) if split == "train" else 1.0
