@@ -18,7 +18,7 @@ from xautolm.backends.slots import Slots, choose_slots
 from xautolm.config import Settings, settings_to_yaml
 from xautolm.data.fingerprint import file_sha256
 from xautolm.data.load import load_task
-from xautolm.data.summary import DataSummary, summarise, summary_lines, token_lengths
+from xautolm.data.summary import DataSummary, answer_lengths, summarise, summary_lines, token_lengths
 from xautolm.errors import RunFolderError, StoreError, UsageError
 from xautolm.evaluate.isolate import WorkerServer
 from xautolm.experience.journal import write_atomic
@@ -118,6 +118,7 @@ class Subject:
         dropped: models that were asked for and cannot be had.
         lengths: tokens of each training row.
         summary: what the user is told about the data.
+        answers: tokens of the main answer of each training row, where rows ask for texts.
     """
 
     task: Task
@@ -125,6 +126,7 @@ class Subject:
     dropped: Sequence[Dropped]
     lengths: Sequence[int]
     summary: DataSummary
+    answers: Sequence[int] = ()
 
 
 def describe(settings: Settings, observer: Observer) -> Subject:
@@ -152,7 +154,8 @@ def describe(settings: Settings, observer: Observer) -> Subject:
     summary = summarise(task, lengths)
     for line in summary_lines(summary):
         observer.log(line)
-    return Subject(task, models, [*dropped, *unsuitable], lengths.tolist(), summary)
+    answers = answer_lengths(tokenizer_folder(models), task.train).tolist()
+    return Subject(task, models, [*dropped, *unsuitable], lengths.tolist(), summary, answers)
 
 
 def check_names(settings: Settings) -> None:
@@ -237,7 +240,7 @@ def load(settings: Settings) -> Task:
 
 def whole_space(settings: Settings, subject: Subject) -> Space:
     """Every model with every method that was asked for, before anything is dropped for lack of time or memory."""
-    models, size = subject.models, task_size(subject.task, subject.lengths)
+    models, size = subject.models, task_size(subject.task, subject.lengths, subject.answers)
     context = min(model.context for model in models)
     lengths = length_choices(size.token_quantiles, context)
     parts = [
@@ -249,7 +252,7 @@ def whole_space(settings: Settings, subject: Subject) -> Space:
 
 def make_plan(settings: Settings, subject: Subject, limits: Limits, speed: Speed) -> Plan:
     """Build the space of a run and its adapted defaults."""
-    everything, size = whole_space(settings, subject), task_size(subject.task, subject.lengths)
+    everything, size = whole_space(settings, subject), task_size(subject.task, subject.lengths, subject.answers)
     check = FitCheck(Plan(everything, size, limits, speed, ()), is_cautious=False)
     space = build_space(subject.models, list(everything.methods.values()), check, subject.dropped)
     roomy = FitCheck(Plan(space, size, limits, speed, ()), is_cautious=False)
@@ -257,11 +260,15 @@ def make_plan(settings: Settings, subject: Subject, limits: Limits, speed: Speed
     return Plan(space, size, limits, speed, defaults)
 
 
-def task_size(task: Task, lengths: Sequence[int]) -> TaskSize:
+def task_size(task: Task, lengths: Sequence[int], answers: Sequence[int] = ()) -> TaskSize:
     """The figures of a task that cost estimates need."""
-    ordered = sorted(lengths)
-    quantiles = tuple(ordered[round(q / 100 * (len(ordered) - 1))] for q in range(101))
-    return TaskSize(task.train.n_rows, task.validation.n_rows, max(len(task.labels), 1), quantiles)
+    n_train, n_validation = task.train.n_rows, task.validation.n_rows
+    return TaskSize(n_train, n_validation, max(len(task.labels), 1), _quantiles(lengths), _quantiles(answers))
+
+
+def _quantiles(values: Sequence[int]) -> tuple[int, ...]:
+    ordered = sorted(values)
+    return tuple(ordered[round(q / 100 * (len(ordered) - 1))] for q in range(101)) if ordered else ()
 
 
 def open_store(settings: Settings, observer: Observer, stack: ExitStack) -> ExperienceStore | None:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from xautolm import preparation, registry
 from xautolm.backends.slots import Slots
 from xautolm.config import Settings
-from xautolm.data.summary import summarise, summary_lines, token_lengths
+from xautolm.data.summary import answer_lengths, summarise, summary_lines, token_lengths
 from xautolm.metafeatures.gpus import visible_gpus
 from xautolm.metafeatures.machine import system_name
 from xautolm.preparation import Subject
@@ -43,7 +43,8 @@ def shortlist(settings: Settings) -> Shortlist:
     offered = offers(settings.models)
     task = preparation.load(settings)
     lengths = token_lengths(embedded_folder(), task.train)
-    subject = Subject(task, (), (), lengths.tolist(), summarise(task, lengths))
+    answers = answer_lengths(embedded_folder(), task.train).tolist()
+    subject = Subject(task, (), (), lengths.tolist(), summarise(task, lengths), answers)
     judge = _Judge(settings, subject, tuple(settings.methods or registry.names("methods")))
     return Shortlist(
         dataset_id=task.dataset_id,
@@ -67,7 +68,7 @@ class _Judge:
 
     def __init__(self, settings: Settings, subject: Subject, methods: Sequence[str]) -> None:
         self._settings, self._subject, self.methods = settings, subject, tuple(methods)
-        self._size = preparation.task_size(subject.task, subject.lengths)
+        self._size = preparation.task_size(subject.task, subject.lengths, subject.answers)
         self._benches: dict[Slots, Bench] = {}
         self._by_gradient = {name: bool(registry.resolve("methods", name).trains_by_gradient) for name in methods}
 

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokeni
 
 from xautolm import registry
 from xautolm.evaluate import training
-from xautolm.evaluate.formulations.text import FORMULATION, affordable_rows
+from xautolm.evaluate.formulations.text import FORMULATION
 from xautolm.evaluate.inference import export_model, predict_with_model
 from xautolm.evaluate.job_folder import JobFolder
 from xautolm.evaluate.training import evaluate_pipeline
@@ -211,9 +211,3 @@ def test_answers_that_are_too_long_leave_room_for_the_prompt_and_teach_no_early_
     answer = data.answers.row(0)[0]
     assert len(answer) == data.habits.n_new
     assert data.habits.end_id not in answer
-
-
-def test_few_rows_are_watched_where_answers_are_long():
-    short, long = (affordable_rows(300, answer, 1000) for answer in (5, 200))
-    assert 16 <= long < short <= 64
-    assert affordable_rows(300, 5, 10**6) == 64

@@ -82,6 +82,23 @@ def token_lengths(tokenizer_file: str | Path, split: Split) -> NDArray[np.int64]
     return np.asarray(lengths, dtype=np.int64)
 
 
+def answer_lengths(tokenizer_file: str | Path, split: Split) -> NDArray[np.int64]:
+    """Count the tokens of the main answer of every row, with one for its end; none where rows ask for no texts.
+
+    Args:
+        tokenizer_file: as in `token_lengths`.
+        split: rows.
+
+    Returns:
+        Tokens per answer, (n_rows,) or (0,).
+    """
+    if split.answers is None:
+        return np.zeros(0, dtype=np.int64)
+    texts = ("", *(answers[0].text if answers else "" for answers in split.answers))
+    lengths = token_lengths(tokenizer_file, Split(texts, None, ()))
+    return np.asarray(lengths[1:] - lengths[0] + 1, dtype=np.int64)
+
+
 def tokens_per_word(lengths: NDArray[np.int64], split: Split, *, n_special: int | None = None) -> float:
     """How many tokens a word takes: near 1 when the tokenizer knows the language.
 

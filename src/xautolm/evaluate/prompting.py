@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from xautolm.evaluate.job_folder import InvalidPipelineError
 from xautolm.tasks.prompts import Prompt
 
 #: Rows that are tokenised at once; positions of tokens in the texts take much more memory than the tokens.
 _CHUNK = 1000
-#: Tokens that may be generated: the 99th percentile of the training answers and a quarter, at most this many.
-_QUANTILE, _MARGIN, _MOST_NEW = 0.99, 1.25, 512
 #: Stands for the message while the frame of a chat is found.
 _MESSAGE = "~message~"
 #: Some chat templates state a date, by default today's: a model would read another prompt tomorrow than in training.
@@ -142,18 +137,3 @@ def _chat_frame(tokenizer: Any) -> tuple[str, str] | None:
     text = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True, **options)
     before, found, after = text.partition(_MESSAGE)
     return (before, after) if found else None
-
-
-def new_tokens(lengths: Sequence[int], context: int | None) -> int:
-    """Tokens that an answer may have, from the training answers.
-
-    Args:
-        lengths: tokens of each training answer, the end token included.
-        context: tokens that prompt and answer share (decoder-only), at most half of which go to the answer; None =
-            they share none.
-
-    >>> new_tokens([2] * 98 + [4, 40], None), new_tokens([900] * 10, None), new_tokens([900] * 10, 128)
-    (5, 512, 64)
-    """
-    usual = math.ceil(_MARGIN * float(np.quantile(lengths, _QUANTILE, method="inverted_cdf"))) if len(lengths) else 1
-    return min(usual, _MOST_NEW, context // 2 if context else _MOST_NEW)

@@ -202,16 +202,25 @@ def _known_workload(method: str, params: tuple[tuple[str, float], ...], model: M
 def _task_size(setting: Setting, max_length: int) -> TaskSize:
     profile, n_train = setting.profile, setting.n_train
     n_classes = max(1, min(round(_or(_positive(profile.task.get("n_classes")), 2.0)), 100_000))
+    answers = _answer_quantiles(profile)
     if setting.is_published:  # every row is padded to the maximum length
         held_out = round(n_train * (1 / _PUBLISHED_TRAIN_SHARE - 1))
-        return TaskSize(round(n_train), held_out, n_classes, (max_length,) * 101)
+        return TaskSize(round(n_train), held_out, n_classes, (max_length,) * 101, answers)
     held_out = round(_or(number(profile.task.get("n_validation")), _VALIDATION_SHARE * n_train))
     measured = tuple(number(profile.task.get(name)) for name in _TOKENS)
     if all(value > 0 for value in measured):
-        return TaskSize(round(n_train), held_out, n_classes, _between_percentiles(measured))
+        return TaskSize(round(n_train), held_out, n_classes, _between_percentiles(measured), answers)
     mean = _or(_positive(profile.task.get("mean_chars")), _positive(profile.task.get("mean_prompt_chars")))
     spread = _or(number(profile.task.get("cv_chars")), 0.5)
-    return TaskSize(round(n_train), held_out, n_classes, token_quantiles(mean, spread))
+    return TaskSize(round(n_train), held_out, n_classes, token_quantiles(mean, spread), answers)
+
+
+def _answer_quantiles(profile: Profile) -> tuple[int, ...]:
+    """Quantiles of the tokens of answers, where the task has any."""
+    mean = _positive(profile.task.get("mean_target_chars"))
+    if math.isnan(mean):
+        return ()
+    return token_quantiles(mean, _or(number(profile.task.get("std_target_chars")), 0.0) / mean)
 
 
 def _or(value: float, other: float) -> float:

@@ -70,7 +70,7 @@ class Plan:
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Plan:
         size = dict(value["size"])
-        size["token_quantiles"] = tuple(size["token_quantiles"])
+        size |= {name: tuple(size.get(name, ())) for name in ("token_quantiles", "answer_quantiles")}
         return cls(
             space=space_from_dict(value),
             size=TaskSize(**size),

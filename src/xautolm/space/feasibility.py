@@ -16,6 +16,7 @@ from xautolm.records import ModelSpec
 from xautolm.space.memory import memory_parts
 from xautolm.space.residuals import Residual, log_ratios
 from xautolm.space.workload import TaskSize, Workload, active_params, row_lengths
+from xautolm.space.writing import affordable_rows, answer_flops, mean_answer, with_answers, writes, writing_s
 
 __all__ = [
     "DEFAULT_SPEED",
@@ -192,6 +193,7 @@ def estimate(workload: Workload, model: ModelSpec, size: TaskSize, speed: Speed)
     >>> round(took.time_s), round(took.memory_mib)
     (96, 625)
     """
+    workload = with_answers(workload, model, size)
     parts = memory_parts(workload, model, size)
     return Estimate(_time_s(workload, model, size, speed), parts.mib, parts.dominant)
 
@@ -299,9 +301,7 @@ def _time_s(workload: Workload, model: ModelSpec, size: TaskSize, speed: Speed) 
     if workload.epochs > 0:
         passed = n_rows * workload.epochs
         n_steps = math.ceil(n_rows / workload.batch_size) * workload.epochs
-        low, high = _VALIDATION_ROWS
-        subset = min(high, max(low, _VALIDATION_SHARE * passed), size.n_validation)
-        n_validated += round(_N_VALIDATIONS * subset)
+        n_validated += round(_N_VALIDATIONS * min(_subset(workload, model, size, passed), size.n_validation))
         train_flops = passed * _train_flops(workload, model, size)
     else:
         n_steps = 0
@@ -309,7 +309,17 @@ def _time_s(workload: Workload, model: ModelSpec, size: TaskSize, speed: Speed) 
         train_flops = n_rows * evaluate_flops + solver
     step_s = workload.n_trainable * _STEP_BYTES / _BYTES_PER_S + _STEP_OVERHEAD_S
     work_s = (train_flops + n_validated * evaluate_flops) / speed.flops_per_s + n_steps * step_s
+    work_s += writing_s(workload, model, size, speed.flops_per_s, n_validated)
     return speed.scale * (speed.startup_s + 4 * model.n_params / _LOAD_BYTES_PER_S + work_s)
+
+
+def _subset(workload: Workload, model: ModelSpec, size: TaskSize, passed: float) -> float:
+    """Rows of each validation during a training that passes so many rows."""
+    if writes(model, size):
+        prompt = row_lengths(size.token_quantiles, min(workload.max_length, model.context))[0]
+        return affordable_rows(prompt, mean_answer(model, size), passed)
+    low, high = _VALIDATION_ROWS
+    return min(high, max(low, _VALIDATION_SHARE * passed))
 
 
 def _train_flops(workload: Workload, model: ModelSpec, size: TaskSize) -> float:
@@ -318,25 +328,29 @@ def _train_flops(workload: Workload, model: ModelSpec, size: TaskSize) -> float:
     The backward pass costs twice the forward one (a product for the inputs and one for the weights); with
     adapters the frozen weights need no product of their own, so once.
     """
-    forward = _forward_flops(workload, model, size, _SCORE_FLOPS_TRAIN)
-    backward = _forward_flops(workload, model, size, _SCORE_FLOPS_BACKWARD / 2) * 2
-    products = _forward_flops(workload, model, size, 0)
+    answer = mean_answer(model, size)
+    forward = _forward_flops(workload, model, size, _SCORE_FLOPS_TRAIN, answer)
+    backward = _forward_flops(workload, model, size, _SCORE_FLOPS_BACKWARD / 2, answer) * 2
+    products = _forward_flops(workload, model, size, 0, answer)
     if workload.n_lora:
         backward -= products
     share = min(1.0, workload.backward_layers / max(1, model.depth))
     return forward + share * backward
 
 
-def _forward_flops(workload: Workload, model: ModelSpec, size: TaskSize, score_flops: float) -> float:
+def _forward_flops(
+    workload: Workload, model: ModelSpec, size: TaskSize, score_flops: float, answer: float = 0.0
+) -> float:
     """Operations of one row's forward pass: 2 per active parameter and token, and the attention scores.
 
     Two per parameter and token is Kaplan et al. (2020), section 2.1; the scores add 4 * hidden per pair of
-    tokens and layer.
+    tokens and layer. An answer of so many tokens is passed in training; what writing it costs is `writing_s`.
     """
     mean, mean_square, _ = row_lengths(size.token_quantiles, min(workload.max_length, model.context))
     tokens, token_pairs = _PADDING * mean, _PADDING**2 * mean_square
     per_pair = 4.0 * model.hidden + score_flops * model.n_heads
-    return 2.0 * active_params(model) * tokens + model.depth * per_pair * token_pairs
+    flops = 2.0 * active_params(model) * tokens + model.depth * per_pair * token_pairs
+    return flops + (answer_flops(model, tokens, answer) if writes(model, size) else 0.0)
 
 
 def _n_rows(workload: Workload, size: TaskSize) -> int:

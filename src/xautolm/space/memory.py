@@ -8,10 +8,11 @@ peaks (docs/log.md, 2026-11-28: memory by its parts).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from xautolm.records import ModelSpec
 from xautolm.space.workload import PREDICT_ROWS, TaskSize, Workload, row_lengths, stored_params
+from xautolm.space.writing import kv_share
 
 _MIB = 2**20
 #: Interpreter, tokenizer, allocator and library buffers of a child above the idle worker; what training adds (Trainer,
@@ -60,19 +61,21 @@ def memory_parts(workload: Workload, model: ModelSpec, size: TaskSize) -> Memory
     is_trained = workload.epochs > 0
     n_rows = max(1, math.ceil(size.n_train * workload.train_fraction))
     longest = row_lengths(size.token_quantiles, min(workload.max_length, model.context))[2]
-    predict = _predicted_bytes(workload, model, longest) + logit_bytes(workload, model, size, PREDICT_ROWS, longest)
+    n_new = workload.generated_tokens
+    scored = 1 if n_new else longest  # text is generated token by token, and the prompt needs no logits
+    predict = _predicted_bytes(workload, model, longest) + logit_bytes(workload, model, size, PREDICT_ROWS, scored)
     runtime = _RUNTIME_MIB
     if is_trained:
         runtime += _TRAINING_MIB + (_ADAPTERS_MIB if workload.n_lora else 0.0)
     copies = 2.0 * stored_params(model) if workload.is_mixed else 0.0
-    read = longest + workload.generated_tokens
+    cached = replace(model, n_layers=model.n_decoder_layers) if model.n_decoder_layers else model
     return MemoryParts(
         runtime=_MIB * runtime,
         weights=4.0 * model.n_params + copies,
         training=12.0 * workload.n_trainable if is_trained else 0.0,
         passing=max(_trained_bytes(workload, model, size, n_rows, longest) if is_trained else 0.0, predict),
         features=0.0 if is_trained else 8.0 * model.hidden * n_rows,
-        cache=kv_cache_bytes(model, PREDICT_ROWS, read) if workload.generated_tokens else 0.0,
+        cache=kv_cache_bytes(cached, PREDICT_ROWS, longest + n_new, kv_share=kv_share(model)) if n_new else 0.0,
     )
 
 
@@ -84,12 +87,24 @@ def _trained_bytes(workload: Workload, model: ModelSpec, size: TaskSize, n_rows:
     are copied and turned into bytes when they are saved (8).
     """
     rows = min(workload.rows_at_once, n_rows)
+    scored = tokens
+    if workload.generated_tokens:
+        scored = workload.generated_tokens + 1
+        tokens = _learned_tokens(workload, model, tokens)
     gradients, beside = 4.0 * workload.n_trainable, passing_bytes(workload, model, rows, tokens)
-    waiting = activation_bytes(workload, model, rows, tokens) + logit_bytes(workload, model, size, rows, tokens)
+    waiting = activation_bytes(workload, model, rows, tokens) + logit_bytes(workload, model, size, rows, scored)
     table = 4.0 * model.n_params_embedding if workload.trains_embeddings else 0.0
     if rows < min(workload.batch_size, n_rows):
         return max(waiting + gradients + table + beside, 2 * gradients)
     return max(waiting + table + beside, gradients + beside, 2 * gradients)
+
+
+def _learned_tokens(workload: Workload, model: ModelSpec, prompt: int) -> int:
+    """Tokens that pass a layer, on average over the layers: of prompt and answer together, or of one in each stack."""
+    if not model.n_decoder_layers:
+        return prompt + workload.generated_tokens
+    passed = model.n_layers * prompt + model.n_decoder_layers * workload.generated_tokens
+    return math.ceil(passed / model.depth)
 
 
 def layer_bytes(workload: Workload, model: ModelSpec, tokens: int) -> float:

@@ -20,12 +20,15 @@ class TaskSize:
         n_validation: validation rows.
         n_classes: classes.
         token_quantiles: 101 quantiles (0 %, 1 %, ..., 100 %) of the tokens per row, without truncation.
+        answer_quantiles: the same of the answers of the training rows, the end token included, where rows ask for
+            texts; else empty.
     """
 
     n_train: int
     n_validation: int
     n_classes: int
     token_quantiles: tuple[int, ...]
+    answer_quantiles: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,19 +26,16 @@ from transformers import (
 
 from xautolm.evaluate.formulations.formulation import Loss, Params, Predicted
 from xautolm.evaluate.generation import AnswerLoss, AnswerRows, TextCollator, greedy, write_answers
-from xautolm.evaluate.prompting import Scribe, make_scribe, new_tokens
+from xautolm.evaluate.prompting import Scribe, make_scribe
 from xautolm.evaluate.tokens import TokenRows, cache_entry, load_rows, save_rows
-from xautolm.evaluate.trial_data import N_VALIDATIONS, TrialData, read_targets, stratified_subset, training_rows
+from xautolm.evaluate.trial_data import TrialData, read_targets, stratified_subset, training_rows
 from xautolm.methods.language_model import load_language_model
 from xautolm.records import Family, ModelSpec
+from xautolm.space.writing import affordable_rows, new_tokens
 from xautolm.tasks.prompts import make_prompt, rows_of
 
 #: Prompts that an exported model answers at once.
 _BATCH = 16
-#: The validations on the way may cost this share of the training, and predict this many rows.
-_VALIDATION_SHARE, _MIN_ROWS, _MAX_ROWS = 0.15, 16, 64
-#: A generated token of a row against a token that is read, in time, and training against reading.
-_GENERATED_COST, _TRAINED_COST = 4.0, 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,22 +195,6 @@ class TextFormulation:
         return Predicted(answers)
 
 
-def affordable_rows(prompt: float, answer: float, n_trained: int) -> int:
-    """Rows of the fixed validation subset, which are predicted several times during training: 16 to 64.
-
-    Args:
-        prompt: mean tokens of a prompt.
-        answer: mean tokens of an answer.
-        n_trained: rows that the training passes, counting repetitions.
-
-    >>> affordable_rows(300, 5, 200), affordable_rows(300, 5, 1000), affordable_rows(300, 100, 1000)
-    (16, 53, 32)
-    """
-    trained = _TRAINED_COST * (prompt + answer) * n_trained
-    predicted = N_VALIDATIONS * (prompt + _GENERATED_COST * answer)
-    return min(_MAX_ROWS, max(_MIN_ROWS, round(_VALIDATION_SHARE * trained / predicted)))
-
-
 def _config(habits: Habits) -> GenerationConfig:
     config = greedy(habits.n_new, end_id=habits.end_id, pad_id=habits.pad_id, start_id=habits.start_id)
     config.use_cache = habits.keeps_cache
@@ -235,7 +216,8 @@ def _build(folder: Path, source: Path, scribe: Scribe, model: ModelSpec, max_len
     """
     targets = read_targets(source)
     answers = scribe.write([row[0]["text"] if row else "" for row in targets["train"]])
-    n_new = new_tokens([len(ids) for ids in answers], model.context if scribe.is_decoder else None)
+    usual = float(np.quantile([len(ids) for ids in answers], 0.99, method="inverted_cdf"))
+    n_new = new_tokens(usual, model.context if scribe.is_decoder else None)
     limit = model.context - n_new if scribe.is_decoder else model.context
     config = AutoConfig.from_pretrained(model.path, trust_remote_code=False)
     habits = Habits(
