@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from xautolm.space import figures
-from xautolm.space.weights import Tensor, count_params
+from xautolm.space.weights import Tensor, count_layers, count_params
 
 CATALOGUE = Path(figures.__file__).with_name("catalogue.toml")
 
@@ -41,9 +41,13 @@ def count(config: Mapping[str, Any], family: str) -> dict[str, int | None]:
         model = AutoModel.from_config(AutoConfig.for_model(values.pop("model_type"), **values))
     tensors = [Tensor(name, "F32", tuple(value.shape)) for name, value in model.named_parameters()]
     n_params, n_embedding = count_params(tensors)
+    decoder = [tensor for tensor in tensors if family == "encoder-decoder" and tensor.is_decoder]
+    in_decoder = [tensor for tensor in decoder if tensor.layer is not None]
     last = None if family == "encoder-decoder" else max((t.layer for t in tensors if t.layer is not None), default=None)
     in_last = None if last is None else sum(math.prod(t.shape) for t in tensors if t.layer == last)
-    return dict(zip(figures.COUNTED, (n_params, n_embedding, in_last), strict=True))
+    widths = (sum(tensor.adapter_width for tensor in some) or None for some in (tensors, decoder))
+    of_decoder = (count_layers(decoder) or None, sum(math.prod(t.shape) for t in in_decoder) or None)
+    return dict(zip(figures.COUNTED, (n_params, n_embedding, in_last, *of_decoder, *widths), strict=True))
 
 
 def compare(rows: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, int | None]]:
@@ -55,10 +59,11 @@ def compare(rows: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, int | None
 
 def rewrite(text: str, differing: Mapping[str, Mapping[str, int | None]]) -> str:
     """The file with other counts; they stand below the row's `family`."""
+    counts = "|".join(figures.COUNTED)
     for name, values in differing.items():
         lines = "".join(f"{key} = {value:_}\n" for key, value in values.items() if value is not None)
         row = re.compile(
-            rf'(^name = "{re.escape(name)}"\n(?:.+\n)*?family = .+\n)((?:n_params\w* = .+\n)*)', re.MULTILINE
+            rf'(^name = "{re.escape(name)}"\n(?:.+\n)*?family = .+\n)((?:(?:{counts}) = .+\n)*)', re.MULTILINE
         )
         text = row.sub(lambda found, lines=lines: found[1] + lines, text)  # type: ignore[misc]
     return text
@@ -73,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, values in differing.items():
         print(f"{name}: counted {values}")
     known = figures.known_models().values()
-    complete = [model for model in known if not set(model.unknown) - {"n_params_layer", "gated"}]
+    complete = [model for model in known if not set(model.unknown) - {*figures.PARTICULAR, "gated"}]
     counted = [model for model in known if model.n_params is not None]
     print(
         f"{len(known)} models, {len(counted)} counted, {len(differing)} differ; "

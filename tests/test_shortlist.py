@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -104,10 +105,11 @@ def test_a_pipeline_that_had_to_be_reduced_is_marked(judge: Judge) -> None:
     assert reduced.time_s < whole.time_s
 
 
-def test_what_cannot_learn_the_task_says_why(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
-    load = preparation.load
-    monkeypatch.setattr(preparation, "load", lambda settings: replace(load(settings), kind="text-generation"))
-    found = judge(models=("bert-base-uncased", "gpt2"))
+def test_what_cannot_learn_the_task_says_why(judge: Judge, tmp_path: Path) -> None:
+    data = tmp_path / "summaries.jsonl"
+    rows = [{"text": f"a long story about {i} bears", "target": f"{i} bears"} for i in range(60)]
+    data.write_text("\n".join(map(json.dumps, rows)))
+    found = judge(data=str(data), task="text-generation", models=("bert-base-uncased", "gpt2"))
     bert, gpt2 = found.candidates
 
     assert bert.refusal == "an encoder writes no text, which `text-generation` asks for"

@@ -6,10 +6,12 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from tiny_families import TINY
 
 from benchmarks import catalogue
 from xautolm.experience.importers.published import ENCODERS, GENERATORS, model_of
@@ -203,6 +205,24 @@ def test_counts_are_those_that_others_published(name: str) -> None:
         assert figures.n_params == PUBLISHED[name]
     else:
         assert figures.n_params + figures.vocabulary * figures.hidden == PUBLISHED_WITH_HEAD[name]
+
+
+@pytest.mark.timeout(60)  # the first one imports transformers
+@pytest.mark.parametrize("name", TINY)
+def test_counts_of_an_architecture_are_those_of_its_files(name: str, tiny_model: Callable[[str], Path]) -> None:
+    folder = tiny_model(name)
+    spec = read_model(folder, name)
+    config = json.loads((folder / "config.json").read_text())
+    shape = {
+        key: value for key, value in config.items() if key not in {"architectures", "transformers_version", "dtype"}
+    }
+    counted = catalogue.count(shape, spec.family)
+    counted.pop("n_params_layer")
+    pooler = spec.hidden * (spec.hidden + 1)  # a masked language model is saved without it
+    missing = counted["n_params"] - spec.n_params if counted["n_params"] else None
+
+    assert missing in {0, pooler}
+    assert {**counted, "n_params": spec.n_params} == {key: getattr(spec, key) or None for key in counted}
 
 
 @pytest.mark.slow

@@ -21,9 +21,19 @@ from xautolm.space.config_keys import CUTTABLE, count_positions, find_figure
 
 _CUT = re.compile(r"^(.+)@([0-9]+)$")
 #: Figures that a row's `config` states under its family's own names.
-_SHAPE = ("n_layers", "hidden", "n_heads", "intermediate", "vocabulary")
+_SHAPE = ("n_layers", "hidden", "n_heads", "n_kv_heads", "intermediate", "vocabulary")
 #: Figures that `python -m benchmarks.catalogue` counts from a row's `config`.
-COUNTED = ("n_params", "n_params_embedding", "n_params_layer")
+COUNTED = (
+    "n_params",
+    "n_params_embedding",
+    "n_params_layer",
+    "n_decoder_layers",
+    "n_params_decoder",
+    "adapter_width",
+    "adapter_width_decoder",
+)
+#: Figures that most models do not have: of a second stack, or of fewer heads for keys and values.
+PARTICULAR = ("n_params_layer", "n_decoder_layers", "n_params_decoder", "adapter_width_decoder", "n_kv_heads")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +48,14 @@ class ModelFigures:
             mixture, the language model alone of a model that also sees.
         n_params_embedding: of those, the ones in embedding tables.
         n_params_layer: of those, the ones in its last layer; None where layers share them or there are two stacks.
+        n_decoder_layers: layers of the decoder where there are two stacks, else None.
+        n_params_decoder: parameters of those layers.
+        adapter_width: as `ModelSpec.adapter_width`.
+        adapter_width_decoder: of that, in the decoder where there are two stacks.
         n_layers: transformer layers, of the encoder where there are two stacks.
         hidden: hidden size.
         n_heads: attention heads.
+        n_kv_heads: heads with keys and values of their own; None = all have.
         intermediate: width of the feed-forward layers, of the dense ones in a mixture of experts.
         vocabulary: rows of the token embedding table.
         context: tokens that fit.
@@ -57,9 +72,14 @@ class ModelFigures:
     n_params: int | None = None
     n_params_embedding: int | None = None
     n_params_layer: int | None = None
+    n_decoder_layers: int | None = None
+    n_params_decoder: int | None = None
+    adapter_width: int | None = None
+    adapter_width_decoder: int | None = None
     n_layers: int | None = None
     hidden: int | None = None
     n_heads: int | None = None
+    n_kv_heads: int | None = None
     intermediate: int | None = None
     vocabulary: int | None = None
     context: int | None = None
@@ -152,7 +172,13 @@ def _cut(figures: ModelFigures, keep_layers: int) -> ModelFigures | None:
     n_layers = figures.n_layers
     if n_layers is None or figures.model_type not in CUTTABLE or not 1 <= keep_layers <= n_layers:
         return None
-    n_params, in_layer = figures.n_params, figures.n_params_layer
+    n_params, in_layer, width = figures.n_params, figures.n_params_layer, figures.adapter_width
     if n_params is not None:
         n_params = None if in_layer is None else n_params - (n_layers - keep_layers) * in_layer
-    return replace(figures, name=f"{figures.name}@{keep_layers}", n_layers=keep_layers, n_params=n_params)
+    return replace(
+        figures,
+        name=f"{figures.name}@{keep_layers}",
+        n_layers=keep_layers,
+        n_params=n_params,
+        adapter_width=None if width is None else width * keep_layers // n_layers,
+    )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 
@@ -27,9 +27,14 @@ _OF_FILES = (
     "model_type",
     "n_params",
     "n_params_embedding",
+    "n_decoder_layers",
+    "n_params_decoder",
+    "adapter_width",
+    "adapter_width_decoder",
     "n_layers",
     "hidden",
     "n_heads",
+    "n_kv_heads",
     "intermediate",
     "vocabulary",
     "context",
@@ -110,6 +115,11 @@ def expected_spec(figures: ModelFigures) -> ModelSpec | None:
         context=figures.context or DEFAULT_CONTEXT,
         poolings=poolings_of(model_type, is_cut=is_cut),
         family=family,
+        n_decoder_layers=figures.n_decoder_layers or 0,
+        n_params_decoder=figures.n_params_decoder or 0,
+        adapter_width=figures.adapter_width or 0,
+        adapter_width_decoder=figures.adapter_width_decoder or 0,
+        n_kv_heads=figures.n_kv_heads or 0,
     )
 
 
@@ -143,9 +153,10 @@ def _completed(known: ModelFigures, spec: ModelSpec) -> ModelFigures:
     card = _card(Path(spec.path))
     if card and not known.languages and known.licence is None:
         known = replace(known, languages=card.languages, licence=card.licence, sources=card.sources)
-    read = {name: getattr(spec, name) for name in _OF_FILES}
-    sources = {**known.sources, **dict.fromkeys(_OF_FILES, f"config: {spec.path}")}
-    return replace(known, **read, sources=sources)
+    read: dict[str, Any] = {name: getattr(spec, name) or None for name in _OF_FILES}
+    kept = {name: place for name, place in known.sources.items() if name not in read}
+    found = [name for name, value in read.items() if value is not None]
+    return replace(known, **read, sources={**kept, **dict.fromkeys(found, f"config: {spec.path}")})
 
 
 def _card(folder: Path) -> ModelFigures | None:
