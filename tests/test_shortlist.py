@@ -66,6 +66,16 @@ def test_models_that_fit_are_the_small_ones_and_reasons_name_the_limit(judge: Ju
     assert all("the limit is 4.0 GiB" in fit.reason for fit in large.fits)
     full, lora = (next(f for f in found["bert-large-uncased"].fits if f.method == m) for m in ("full", "lora"))
     assert (full.fits, lora.fits) == (False, True)
+    assert (full.lacks, lora.lacks) == (("memory",), ())
+
+
+def test_models_that_only_lack_time_are_counted_for_whoever_can_wait(judge: Judge) -> None:
+    names_asked = ("all-MiniLM-L6-v2@1", "bert-large-uncased", "meta-llama/Llama-3.1-70B")
+    found = judge(models=names_asked, trial_timeout="6s")
+    text = " ".join(shortlist_text(found, 100).split())
+
+    assert "2 models would not fit, 1 of them for lack of time alone" in text
+    assert names(judge(models=names_asked, trial_timeout="2h").candidates) == set(names_asked[:2])
 
 
 def test_less_memory_and_less_time_leave_fewer_models(judge: Judge) -> None:

@@ -6,8 +6,9 @@ Models that are not here are judged by the catalogue's figures; nothing is downl
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Literal
 
 from xautolm import preparation, registry
 from xautolm.backends.slots import Slots
@@ -115,8 +116,17 @@ class _Judge:
 
 def _sized(fit: Fit, verdict: Verdict) -> Fit:
     """A verdict with its estimates."""
-    excess = max(verdict.time_excess, verdict.memory_excess)
-    return replace(fit, time_s=verdict.time_s, memory_mib=verdict.memory_mib, excess=excess)
+    excesses: Mapping[Literal["time", "memory"], float] = {
+        "time": verdict.time_excess,
+        "memory": verdict.memory_excess,
+    }
+    return replace(
+        fit,
+        time_s=verdict.time_s,
+        memory_mib=verdict.memory_mib,
+        excess=max(excesses.values()),
+        lacks=tuple(name for name, excess in excesses.items() if excess > 1),
+    )
 
 
 def _on_device(limits: Limits, device: str) -> Limits:

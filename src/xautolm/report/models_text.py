@@ -190,7 +190,9 @@ def _too_large(candidates: Sequence[Candidate], width: int) -> str:
     """What does not fit with any method, and the least that it needs."""
     if not candidates:
         return ""
-    lines = [_wrap(f"{plural(len(candidates), 'model')} would not fit; the least that each needs:", width)]
+    n_slow = sum(any(fit.lacks == ("time",) for fit in candidate.fits) for candidate in candidates)
+    slow = f", {n_slow} of them for lack of time alone (`--trial-timeout`, `--budget`)" if n_slow else ""
+    lines = [_wrap(f"{plural(len(candidates), 'model')} would not fit{slow}; the least that each needs:", width)]
     for candidate in candidates:
         least = candidate.closest
         if least is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from xautolm.records import Pipeline
 from xautolm.space.feasibility import Limits, Speed
@@ -24,6 +24,7 @@ class Fit:
         time_s: estimated seconds of that pipeline, else of the cheapest one; None when the model cannot learn the task.
         memory_mib: its estimated peak memory in MiB above the idle worker.
         excess: the larger one of both, over its limit.
+        lacks: what the cheapest pipeline has not enough of.
         is_able: whether the model can learn the task with this method at all.
     """
 
@@ -34,6 +35,7 @@ class Fit:
     time_s: float | None = None
     memory_mib: float | None = None
     excess: float | None = None
+    lacks: tuple[Literal["time", "memory"], ...] = ()
     is_able: bool = True
 
     @property
