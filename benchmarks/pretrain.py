@@ -26,6 +26,7 @@ from benchmarks.pretraining.corpus import (
     read_text,
 )
 from benchmarks.pretraining.loop import Budget, Progress, Training, train
+from benchmarks.pretraining.objectives import Batches
 from benchmarks.pretraining.perplexity import score_continuations, score_questions, score_spans, score_text
 from benchmarks.pretraining.wording import N_TOKENS, Ids, encode_documents, train_tokenizer
 from benchmarks.pretraining.writing import corpus_facts, write_card, write_model
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 EXIT_INTERRUPTED = 130
 WARMUP_STEPS = 100
 #: Tokens of the validation text that are scored at every checkpoint.
-_GLANCE_TOKENS = 16_384
+_GLANCE_TOKENS = 8_192
 _N_QUESTIONS = 1000
 
 Say = Callable[[str], None]
@@ -115,7 +116,7 @@ def _run(options: argparse.Namespace, recipe: Recipe, n_tokens: int, should_stop
     _say(f"{recipe.name}: {n_params} parameters, {len(material.train)} tokens of training text")
     training = Training(
         model=model,
-        batches=make_batches(recipe, material.train, material.tokenizer, options.seed),
+        batches=plan_batches(recipe, material, options.seed),
         budget=budget,
         learning_rate=options.rate or recipe.learning_rate,
         warmup_steps=WARMUP_STEPS,
@@ -129,6 +130,13 @@ def _run(options: argparse.Namespace, recipe: Recipe, n_tokens: int, should_stop
         return EXIT_INTERRUPTED
     _finish(options.out or options.work / recipe.name, model, material, recipe, progress)
     return 0
+
+
+def plan_batches(recipe: Recipe, material: Material, seed: int) -> dict[float, Batches]:
+    """The batches of a training, by the share of the budget they begin at."""
+    rows = material.train, material.tokenizer, seed
+    plan = {0.0: make_batches(recipe, *rows, are_short=True)} if recipe.short_share else {}
+    return plan | {recipe.short_share: make_batches(recipe, *rows)}
 
 
 def _budget(options: argparse.Namespace) -> Budget:
@@ -177,7 +185,7 @@ def _stored_ids(file: Path, tokenizer: Tokenizer, texts: Sequence[str]) -> Ids:
 def _glance(model: PreTrainedModel, material: Material, recipe: Recipe) -> str:
     """What is said of a model while it trains, on the start of the validation text."""
     model.eval()
-    figures = measure(model, material, recipe, n_tokens=_GLANCE_TOKENS, n_questions=200)
+    figures = measure(model, material, recipe, n_tokens=_GLANCE_TOKENS, n_questions=100)
     return "  ".join(["checkpoint:", *(f"{name} {value:.3f}" for name, value in figures.items())])
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 #: As for GPT-3 and Llama (Touvron et al. 2023, section 2.3).
 BETAS, WEIGHT_DECAY, MAX_NORM = (0.9, 0.95), 0.1, 1.0
-CHECKPOINT_S = 180.0
+CHECKPOINT_S = 300.0
 _LOG_EVERY = 20
 
 
@@ -69,7 +69,7 @@ class Training:
 
     Attributes:
         model: changed in place.
-        batches: of the training.
+        batches: of the training, by the share of the budget that is used up when they begin, in order.
         budget: when it ends.
         learning_rate: highest one.
         warmup_steps: linear ones.
@@ -80,7 +80,7 @@ class Training:
     """
 
     model: PreTrainedModel
-    batches: Batches
+    batches: Mapping[float, Batches]
     budget: Budget
     learning_rate: float
     warmup_steps: int
@@ -88,6 +88,10 @@ class Training:
     log: Callable[[str], None]
     check: Callable[[], str]
     should_stop: Callable[[], bool]
+
+    def batches_at(self, share: float) -> Batches:
+        """The batches for when a share of the budget is used up."""
+        return [batches for start, batches in self.batches.items() if start <= share][-1]
 
 
 def scale(share: float, step: int, warmup_steps: int) -> float:
@@ -110,7 +114,7 @@ def train(training: Training) -> Progress:
     while (share := training.budget.share_used(progress)) < 1.0 and not training.should_stop():
         started = time.perf_counter()
         factor = scale(share, progress.step, training.warmup_steps)
-        losses.append(_step(training, optimizer, progress, factor))
+        losses.append(_step(training, training.batches_at(share), optimizer, progress, factor))
         progress.seconds += time.perf_counter() - started
         if progress.step % _LOG_EVERY == 0:
             speed = (progress.tokens - since[0]) / max(progress.seconds - since[1], 1e-9)
@@ -129,12 +133,14 @@ def train(training: Training) -> Progress:
     return progress
 
 
-def _step(training: Training, optimizer: torch.optim.Optimizer, progress: Progress, factor: float) -> float:
+def _step(
+    training: Training, batches: Batches, optimizer: torch.optim.Optimizer, progress: Progress, factor: float
+) -> float:
     import torch
 
     for group in optimizer.param_groups:
         group["lr"] = factor * training.learning_rate
-    batch = {name: torch.from_numpy(values) for name, values in training.batches.batch(progress.step).items()}
+    batch = {name: torch.from_numpy(values) for name, values in batches.batch(progress.step).items()}
     with torch.autocast("cpu", dtype=torch.bfloat16):
         loss = training.model(**batch, use_cache=False).loss
     loss.backward()
@@ -142,7 +148,7 @@ def _step(training: Training, optimizer: torch.optim.Optimizer, progress: Progre
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     progress.step += 1
-    progress.tokens += training.batches.n_tokens
+    progress.tokens += batches.n_tokens
     return float(loss.detach())
 
 

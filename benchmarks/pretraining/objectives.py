@@ -25,7 +25,7 @@ IGNORED = -100
 #: Share of removed tokens and mean length of a span. T5 removes 15 % in spans of 3 (Raffel et al. 2020, section 3.3);
 #: with a budget of minutes more targets per second count (more than 15 % helps masked models too: Wettig et al. 2023).
 NOISE_SHARE, MEAN_SPAN = 0.3, 3.0
-#: Passages of questions, in tokens, from and below.
+#: Passages of questions, in tokens, from and below; at most five eighths of a window, for the question to fit.
 PASSAGE_TOKENS = (48, 320)
 #: The same for the encoder-decoder, whose encoder sees fewer tokens.
 SHORT_PASSAGE_TOKENS = (48, 190)
@@ -113,7 +113,8 @@ class CausalBatches:
         packed: list[int] = []
         start = 0
         while len(packed) < len(window) and start < len(window):
-            length = int(rng.integers(*PASSAGE_TOKENS))
+            longest = min(PASSAGE_TOKENS[1], len(window) * 5 // 8)
+            length = int(rng.integers(min(PASSAGE_TOKENS[0], longest), longest + 1))
             question = ask(self.tokenizer.decode(window[start : start + length].tolist()), rng)
             start += length
             if question is not None:

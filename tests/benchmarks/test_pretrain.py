@@ -227,6 +227,22 @@ def test_a_batch_depends_on_seed_and_number_alone(kind, ids, tokenizer):
     )
 
 
+def test_a_decoder_only_model_first_sees_short_windows_then_long_ones(ids, tokenizer):
+    from benchmarks.pretrain import Material, plan_batches
+
+    recipe = replace(tiny("causal"), short_share=0.5)
+    plan = plan_batches(recipe, Material(tokenizer, ids, ids, ids, ids, {}, 0), seed=0)
+    training = replace(make_training("causal", ids, tokenizer, Path("unused"), 4), batches=plan)
+
+    assert [training.batches_at(share).batch(0)["input_ids"].shape for share in (0.0, 0.49, 0.5, 0.99)] == [
+        (4, 24),
+        (4, 24),
+        (2, 48),
+        (2, 48),
+    ]
+    assert {batches.n_tokens for batches in plan.values()} == {96}
+
+
 def test_the_rate_rises_then_falls_to_zero_with_the_budget():
     assert scale(0.0, 0, 100) == pytest.approx(0.01)
     assert scale(0.1, 500, 100) > scale(0.5, 2500, 100) > scale(0.9, 4500, 100)
@@ -240,7 +256,7 @@ def make_training(kind, ids, tokenizer, folder, n_steps, calls_before_stop=10**6
     asked = iter(range(10**6))
     return Training(
         model=make_model(kind, N_TOKENS),
-        batches=make_batches(tiny(kind), ids, tokenizer, seed=0),
+        batches={0.0: make_batches(tiny(kind), ids, tokenizer, seed=0)},
         budget=Budget(steps=n_steps),
         learning_rate=3e-3,
         warmup_steps=2,
