@@ -1,15 +1,21 @@
 """What holds for every kind of task, and the examples of the page about data."""
 
+import dataclasses
+import json
 import re
+import tempfile
 from pathlib import Path
 from typing import get_args
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from xautolm.config import ROLES, Settings, make_settings
 from xautolm.data.load import KINDS, load_task
-from xautolm.errors import ConfigError
+from xautolm.errors import ConfigError, DataError, UsageError
 from xautolm.metafeatures import profile_task
+from xautolm.records import canonical_json
 from xautolm.tasks import KINDS as TASKS
 
 PAGE = Path(__file__).parents[2] / "docs" / "data.md"
@@ -54,3 +60,68 @@ def test_a_role_of_another_kind_is_refused_with_the_kind_that_has_it():
     assert make_settings({"data": "x", "task": "token-classification", "column": {"words": "w"}}).column == {
         "words": "w"
     }
+
+
+_SCALARS = st.none() | st.text(max_size=6) | st.integers() | st.floats() | st.booleans()
+_CELLS = st.recursive(
+    _SCALARS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=2),
+    max_leaves=5,
+)
+_COLUMNS = {
+    "text-classification": ("text", "label"),
+    "multi-label": ("text", "labels"),
+    "text-regression": ("text", "score"),
+    "token-classification": ("tokens", "tags"),
+    "question-answering": ("context", "question", "answers"),
+    "text-generation": ("document", "summary"),
+}
+
+
+_USABLE = {
+    "text-classification": st.sampled_from(["a", "b"]),
+    "multi-label": st.lists(st.sampled_from(["a", "b", "c"]), max_size=3),
+    "text-regression": st.floats(-9, 9),
+    "token-classification": st.sampled_from([["O", "B-A", "I-A"], ["I-A", "O"], ["O", "O", "O"]]),
+    "question-answering": st.sampled_from([["some"], {"text": ["of"], "answer_start": [7]}]),
+    "text-generation": st.sampled_from(["a b", ["b c", "c d"]]),
+}
+
+
+@st.composite
+def tables(draw, kind):
+    """Rows with usable and unusable cells."""
+    columns = _COLUMNS[kind]
+    texts = st.sampled_from([f"text {i} of some" for i in range(30)])
+    if kind == "token-classification":
+        texts = st.sampled_from([["a", "b", "c"], ["d", "e"], ["f", " ", "g"]])
+    unusable = draw(st.sampled_from([st.nothing(), _SCALARS, _CELLS, st.lists(st.text(max_size=3), max_size=3)]))
+    cells = {name: st.one_of(*([texts] * 7), _SCALARS) for name in columns[:-1]}
+    cells[columns[-1]] = st.one_of(*([_USABLE[kind]] * 3), unusable)
+    return draw(st.lists(st.fixed_dictionaries(cells), max_size=20))
+
+
+def loaded(rows, **arguments):
+    """The task, or what is said against it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x.jsonl"
+        path.write_text("\n".join(map(json.dumps, rows)))
+        try:
+            return load_task(str(path), valid=str(path) if len(rows) % 2 else None, test=str(path), **arguments)
+        except (DataError, UsageError) as error:
+            return str(error)
+
+
+@settings(deadline=None, max_examples=40)
+@given(kind=st.sampled_from(KINDS), is_said=st.booleans(), data=st.data())
+def test_any_cells_give_a_sound_task_or_one_clear_sentence(kind, is_said, data):
+    task = loaded(data.draw(tables(kind)), kind=kind if is_said else None)
+    if isinstance(task, str):
+        assert "\n" not in task
+        assert len(task) < 1000
+        return
+    for split in (task.train, task.validation, task.test):
+        columns = (split.texts, split.pairs, split.labels or None, split.answers, split.targets, split.words)
+        assert {len(column) for column in columns if column is not None} == {split.n_rows}
+        assert all(text.strip() for text in split.texts)
+    assert canonical_json(dataclasses.asdict(task.train))

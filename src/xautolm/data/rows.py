@@ -121,7 +121,7 @@ def _check_numbers(where: str, column: str, flag: str, texts: list[str], n_conve
     n_numbers = max(n_converted, sum(is_number(text) for text in texts))  # booleans are converted too
     if n_numbers > LARGEST_SHARE_UNUSABLE * len(texts):
         raise DataError(
-            f"`{where}`: column `{column}` looks like a number column ({listing(texts, at_most=3)}), "
+            f"`{where}`: column `{column}` looks like a number column ({listing(map(str.strip, texts), at_most=3)}), "
             f"expected text; name the text column with `{flag}`"
         )
 
