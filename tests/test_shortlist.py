@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 
 from xautolm import preparation, profiling
+from xautolm import shortlist as shortlists
 from xautolm.config import make_settings
 from xautolm.errors import UsageError
+from xautolm.metafeatures.gpus import Gpu
 from xautolm.profiling import speed_alone
 from xautolm.recording import Silent
 from xautolm.report.models_text import brief, models_text, shortlist_text
 from xautolm.shortlist import shortlist
-from xautolm.space.feasibility import Limits
+from xautolm.space.feasibility import DEFAULT_SPEED, Limits
 from xautolm.space.fits import Candidate, Shortlist
 from xautolm.space.inventory import offers
 
@@ -128,6 +130,29 @@ def test_what_cannot_learn_the_task_says_why(judge: Judge, tmp_path: Path) -> No
     text = shortlist_text(found)
     assert "1 model cannot learn this task: an encoder writes no text" in text
     assert "The method `head` cannot teach it" in text
+
+
+def test_an_architecture_without_the_head_is_refused_and_the_others_are_judged(judge: Judge, tmp_path: Path) -> None:
+    data = tmp_path / "names.jsonl"
+    rows = [{"tokens": ["Anna", "sleeps", str(i)], "ner_tags": ["B-PER", "O", "O"]} for i in range(60)]
+    data.write_text("\n".join(map(json.dumps, rows)))
+    found = judge(data=str(data), task="token-classification", models=("facebook/bart-base", "bert-base-uncased"))
+    bart, bert = found.candidates
+
+    assert bart.refusal == "transformers has no `bart` with a head for `token-classification`"
+    assert bert.is_fitting
+
+
+def test_a_gpu_with_less_memory_than_the_machine_sets_the_limit(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
+    gpus = (Gpu("a small one", memory_gib=2.0),)
+    monkeypatch.setattr(preparation, "visible_gpus", lambda: gpus)
+    monkeypatch.setattr(shortlists, "visible_gpus", lambda: gpus)
+    monkeypatch.setattr(shortlists, "speed_alone", lambda slots: DEFAULT_SPEED)
+    (bench,) = judge(device="cuda:0", models=("bert-base-uncased",)).benches
+    (on_cpu,) = judge(device="cpu", models=("bert-base-uncased",)).benches
+
+    assert (bench.device, bench.limits.memory_mib) == ("cuda:0", 2048.0)
+    assert (on_cpu.device, on_cpu.limits.memory_mib) == ("cpu", 4096.0)
 
 
 def test_wrong_methods_and_devices_are_refused_before_anything_is_read(judge: Judge) -> None:

@@ -84,7 +84,9 @@ class _Judge:
 
     def _fit(self, model: ModelSpec, method: str) -> Fit:
         kind = self._subject.task.kind
-        refusal = why_unsupported(kind, model.family, trains_by_gradient=self._by_gradient[method])
+        refusal = why_unsupported(kind, model.family, model_type=model.model_type) or why_unsupported(
+            kind, model.family, trains_by_gradient=self._by_gradient[method]
+        )
         if refusal is not None:
             return Fit(method, refusal, is_able=False)
         bench = self._bench(model)
