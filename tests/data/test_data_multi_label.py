@@ -157,6 +157,14 @@ def test_a_target_of_lists_is_guessed_and_said(tmp_path, name):
     )
 
 
+@pytest.mark.parametrize("form", ["JSON text", "Python text"])
+def test_lists_written_as_text_are_guessed_but_not_brackets(tmp_path, form):
+    assert load_task(save(form, tmp_path, rows())).kind == KIND
+    frame = pd.DataFrame({"text": [f"t {i}" for i in range(60)], "label": ["[POS]", "[NEG]"] * 30})
+    frame.to_csv(tmp_path / "y.csv", index=False)
+    assert load_task(str(tmp_path / "y.csv")).labels == ("[NEG]", "[POS]")
+
+
 def test_a_plain_label_beside_a_list_stays_classification(tmp_path):
     records = [{**row, "label": "xy"[i % 2]} for i, row in enumerate(rows())]
     assert load_task(lines(tmp_path / "x.jsonl", records)).kind == "text-classification"

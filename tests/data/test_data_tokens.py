@@ -106,7 +106,7 @@ def test_all_forms_give_the_same_task(tmp_path, form):
         assert (split.pairs, split.answers) == (None, None)
 
 
-@pytest.mark.parametrize("form", ["jsonl", "parquet", "datasets", "conll", "txt", "tsv"])
+@pytest.mark.parametrize("form", ["jsonl", "parquet", "datasets", "lists as text", "conll", "txt", "tsv"])
 def test_lists_of_words_and_tags_are_guessed_and_said(tmp_path, form):
     task = load_task(save(form, tmp_path, rows()))
     assert task.kind == KIND

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from xautolm.data import classification, generation, multi_label, questions, regression, tokens
 from xautolm.data.columns import CLASSES, Wanted, resolve_columns
-from xautolm.data.listed import holds_lists
+from xautolm.data.listed import all_written, holds_lists
 from xautolm.data.multi_label import indicators
 from xautolm.data.regression import looks_like_scores
 from xautolm.data.source import Table, Tables
@@ -64,10 +64,11 @@ def _by_target(
 
 
 def list_columns(table: Table) -> list[str]:
-    """The columns that hold lists; a name that occurs twice is no column."""
+    """The columns that hold lists, also written as text; a name that occurs twice is no column."""
     available = [str(name) for name in table.frame.columns]
     unique = [name for name in available if available.count(name) == 1]
-    return [name for name in unique if holds_lists(table.frame[name].tolist())]
+    cells = {name: table.frame[name].tolist() for name in unique}
+    return [name for name in unique if holds_lists(cells[name]) or all_written(cells[name])]
 
 
 def _target(

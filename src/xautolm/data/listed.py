@@ -42,6 +42,22 @@ def writes_lists(cells: Sequence[object]) -> bool:
     return 2 * sum(text[0] == "[" and text[-1] == "]" for text in texts) > len(texts)
 
 
+def all_written(cells: Iterable[object]) -> bool:
+    """Whether every cell that is not blank is a list that JSON or Python wrote as text, and there is one.
+
+    >>> all_written(["['a', 'b']", "", None]), all_written(["[1]", "[a]"]), all_written(["", None])
+    (True, False, False)
+    """
+    n_lists = 0
+    for cell in cells:
+        if is_missing(cell) or (isinstance(cell, str) and not cell.strip()):
+            continue
+        if not isinstance(cell, str) or cell.lstrip()[0] != "[" or not isinstance(_read_list(cell), list):
+            return False
+        n_lists += 1
+    return n_lists > 0
+
+
 def parse_list(text: str, where: str) -> list[object]:
     """Read a list that JSON or Python wrote as text; no text is an empty one.
 
@@ -57,10 +73,7 @@ def parse_list(text: str, where: str) -> list[object]:
     """
     if not text.strip():
         return []
-    try:
-        value = json.loads(text)
-    except (json.JSONDecodeError, RecursionError):
-        value = _python_list(text)
+    value = _read_list(text)
     if not isinstance(value, list):
         raise DataError(
             f"{where} holds lists written as text, but one cannot be read: {text[:_SHOWN]!r}; expected JSON such as "
@@ -69,7 +82,12 @@ def parse_list(text: str, where: str) -> list[object]:
     return value
 
 
-def _python_list(text: str) -> object:
+def _read_list(text: str) -> object:
+    """What JSON or Python reads in a text; None when neither can."""
+    try:
+        return json.loads(text)
+    except (json.JSONDecodeError, RecursionError):
+        pass
     if _NEIGHBOURS.search(text):
         return None
     try:
