@@ -114,7 +114,7 @@ class Case:
         what: in words.
         n_rows: training rows.
         n_chars: characters of each document or context.
-        has_questions: question answering instead of classification.
+        kind: task kind.
         most_s: seconds that the profile may take; None = no requirement.
         most_mib: peak memory that the process may take, data and libraries included.
     """
@@ -122,7 +122,7 @@ class Case:
     what: str
     n_rows: int
     n_chars: int
-    has_questions: bool = False
+    kind: str = "text-classification"
     most_s: float | None = None
     most_mib: float | None = None
 
@@ -131,12 +131,16 @@ LARGE = (
     Case("4,000 rows of 240 characters", 4_000, 240),
     Case("120,000 rows of 240 characters", 120_000, 240, most_s=30.0, most_mib=1536.0),
     Case("4,000 documents of 20,000 characters", 4_000, 20_000),
-    Case("90,000 questions on 750 characters", 90_000, 750, has_questions=True),
+    Case("90,000 questions on 750 characters", 90_000, 750, "question-answering"),
+    Case("100,000 rows of 240 characters with up to 4 of 60 labels", 100_000, 240, "multi-label"),
+    Case("100,000 rows of 240 characters with a score", 100_000, 240, "text-regression"),
+    Case("15,000 sentences of 120 characters with tags", 15_000, 120, "token-classification"),
+    Case("100,000 texts of 750 characters with a shorter one", 100_000, 750, "text-generation"),
 )
 
 
 def make_task(case: Case, n_words: int = 50_000) -> Task:
-    """A task of made words whose frequencies follow Zipf's law, four labels; seeded."""
+    """A task of made words whose frequencies follow Zipf's law; seeded."""
     rng = np.random.default_rng(0)
     syllables = [a + b for a in "bdfgklmnprst" for b in ("a", "e", "i", "o", "u", "an", "er", "in")]
     # Frequent words are short, as in real text.
@@ -150,23 +154,40 @@ def make_task(case: Case, n_words: int = 50_000) -> Task:
     for _ in range(case.n_rows):
         drawn = words[np.searchsorted(totals, rng.random(n_each) * totals[-1])]
         texts.append(" ".join(drawn)[: case.n_chars])
-    answers, questions, labels = None, tuple(texts), tuple(rng.integers(0, 4, case.n_rows).tolist())
-    if case.has_questions:
-        starts = [text.find(" ") + 1 for text in texts]
-        answers = tuple((Answer(text[start : start + 20], start),) for text, start in zip(texts, starts, strict=True))
-        questions, labels = tuple(f"what about {text[:40]}?" for text in texts), ()
+    kinds_of_labels = {"multi-label": [f"label {i}" for i in range(60)], "token-classification": ["B-X", "I-X", "O"]}
     return Task(
         dataset_id="made",
-        kind="question-answering" if case.has_questions else "text-classification",
-        labels=() if case.has_questions else ("a", "b", "c", "d"),
-        train=Split(questions, tuple(texts) if case.has_questions else None, labels, answers),
-        validation=Split((), () if case.has_questions else None, (), () if case.has_questions else None),
+        kind=case.kind,
+        labels=tuple(kinds_of_labels.get(case.kind, "abcd")),
+        train=_split(case.kind, tuple(texts), rng),
+        validation=Split((), None, ()),
         test=None,
         columns={},
         sources={"train": DataSource("made", "0" * 64)},
         fingerprint="0" * 64,
         sketch=(),
     )
+
+
+def _split(kind: str, texts: tuple[str, ...], rng: np.random.Generator) -> Split:
+    """Rows about the texts, which ask for random things; answers are the second word and what follows it."""
+    if kind in ("question-answering", "text-generation"):
+        starts = [text.find(" ") + 1 for text in texts]
+        answers = tuple((Answer(text[start : start + 20], start),) for text, start in zip(texts, starts, strict=True))
+        if kind == "text-generation":
+            return Split(texts, None, (), answers)
+        return Split(tuple(f"what about {text[:40]}?" for text in texts), texts, (), answers)
+    if kind == "multi-label":
+        sizes = rng.integers(0, 5, len(texts)).tolist()
+        sets = tuple(tuple(sorted(rng.choice(60, size, replace=False).tolist())) for size in sizes)
+        return Split(texts, None, (), targets=sets)
+    if kind == "text-regression":
+        return Split(texts, None, (), targets=tuple(rng.random(len(texts)).tolist()))
+    if kind == "token-classification":
+        words = tuple(tuple(text.split()) for text in texts)
+        tags = tuple(tuple(rng.integers(0, 3, len(row)).tolist()) for row in words)
+        return Split(texts, None, (), targets=tags, words=words)
+    return Split(texts, None, tuple(rng.integers(0, 4, len(texts)).tolist()))
 
 
 def measure_case(case: Case) -> dict[str, float]:

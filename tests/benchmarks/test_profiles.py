@@ -14,11 +14,12 @@ from benchmarks import profiles
 from benchmarks.overhead import Figure
 from benchmarks.profiles import CLASSIFICATION, QUESTIONS, Case, main, make_task, measure_case
 from xautolm.metafeatures import PUBLISHED_CLASSIFICATION, PUBLISHED_GENERATION, profile_task
+from xautolm.tasks import KINDS
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "profiles.md"
 FEATURES = {
     "classification": tuple(profile_task(make_task(Case("", 20, 30), n_words=50))),
-    "generation": tuple(profile_task(make_task(Case("", 20, 30, has_questions=True), n_words=50))),
+    "generation": tuple(profile_task(make_task(Case("", 20, 30, "question-answering"), n_words=50))),
 }
 
 
@@ -68,17 +69,19 @@ def test_a_folder_without_data_sets_is_refused(tmp_path, capsys):
     assert "expected folders such as `sst2`" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("has_questions", [False, True])
-def test_made_data_have_the_size_that_is_asked_for(has_questions):
-    task = make_task(Case("", 30, 700, has_questions), n_words=500)
-    documents = task.train.pairs if has_questions else task.train.texts
+@pytest.mark.parametrize("kind", KINDS)
+def test_made_data_have_the_size_that_is_asked_for(kind):
+    task = make_task(Case("", 30, 700, kind), n_words=500)
+    documents = task.train.pairs or task.train.texts
 
     assert len(documents) == 30
     assert {len(document) for document in documents} == {700}
     assert 100 < len({word for document in documents for word in document.split()}) <= 600
-    if has_questions:
+    if task.train.answers is not None:
         assert all(pair.startswith(a.text, a.start) for pair, (a,) in zip(documents, task.train.answers, strict=True))
-    assert task.train == make_task(Case("", 30, 700, has_questions), n_words=500).train
+    assert task.train == make_task(Case("", 30, 700, kind), n_words=500).train
+    asked = next(column for column in (task.train.answers, task.train.targets, task.train.labels) if column)
+    assert len(asked) == 30
 
 
 def test_a_case_is_measured_in_time_and_memory():
@@ -122,6 +125,24 @@ def test_the_page_explains_every_feature_and_shows_it_for_every_data_set(schema)
     assert header == f"| | {' | '.join(CLASSIFICATION if schema == 'classification' else QUESTIONS)} |"
     assert tuple(row.split("`")[1] for row in rows) == FEATURES[schema]
     assert re.search(r"\b(nan|inf)\b", measured) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "title"),
+    [
+        ("multi-label", "Multi-label"),
+        ("text-regression", "Text regression"),
+        ("token-classification", "Token classification"),
+    ],
+)
+def test_the_page_explains_what_other_kinds_have_beside_the_features_of_texts(kind, title):
+    section = PAGE.read_text(encoding="utf-8").partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+    named = re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`[^|]+) \|", section, re.MULTILINE)))
+    features = set(profile_task(make_task(Case("", 20, 30, kind), n_words=50)))
+    of_texts = features & set(FEATURES["classification"]) - set(named)
+
+    assert sorted(features - of_texts) == sorted(named)
+    assert not [name for name in of_texts if "class" in name or "label" in name or "landmark" in name]
 
 
 def test_published_features_come_first_in_the_page():
