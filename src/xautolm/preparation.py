@@ -40,6 +40,7 @@ from xautolm.space.catalogue import EMBEDDED_NAME, embedded_folder, resolve_mode
 from xautolm.space.feasibility import Limits, Speed, TaskSize
 from xautolm.space.hub import is_hub_reachable
 from xautolm.space.params import Dropped, Space
+from xautolm.space.windows import READ_IN
 from xautolm.suitability import default_models, methods_for, suitable_models
 from xautolm.tasks.prompts import make_prompt
 
@@ -263,7 +264,8 @@ def make_plan(settings: Settings, subject: Subject, limits: Limits, speed: Speed
 def task_size(task: Task, lengths: Sequence[int], answers: Sequence[int] = ()) -> TaskSize:
     """The figures of a task that cost estimates need."""
     n_train, n_validation = task.train.n_rows, task.validation.n_rows
-    return TaskSize(n_train, n_validation, max(len(task.labels), 1), _quantiles(lengths), _quantiles(answers))
+    n_labels, read_in = max(len(task.labels), 1), READ_IN.get(task.kind, "rows")
+    return TaskSize(n_train, n_validation, n_labels, _quantiles(lengths), _quantiles(answers), read_in)
 
 
 def _quantiles(values: Sequence[int]) -> tuple[int, ...]:

@@ -19,6 +19,7 @@ from xautolm import registry
 from xautolm.errors import XAutoLMError
 from xautolm.records import Experience, ModelSpec, ParamValue, Profile
 from xautolm.space.feasibility import DEFAULT_SPEED, Estimate, Speed, TaskSize, Workload, estimate, row_lengths
+from xautolm.space.workload import ReadIn
 
 #: Versions of the space that imported published evaluations carry.
 _PUBLISHED = "published/"
@@ -202,17 +203,23 @@ def _known_workload(method: str, params: tuple[tuple[str, float], ...], model: M
 def _task_size(setting: Setting, max_length: int) -> TaskSize:
     profile, n_train = setting.profile, setting.n_train
     n_classes = max(1, min(round(_or(_positive(profile.task.get("n_classes")), 2.0)), 100_000))
-    answers = _answer_quantiles(profile)
+    answers, read_in = _answer_quantiles(profile), _read_in(profile)
     if setting.is_published:  # every row is padded to the maximum length
         held_out = round(n_train * (1 / _PUBLISHED_TRAIN_SHARE - 1))
         return TaskSize(round(n_train), held_out, n_classes, (max_length,) * 101, answers)
     held_out = round(_or(number(profile.task.get("n_validation")), _VALIDATION_SHARE * n_train))
     measured = tuple(number(profile.task.get(name)) for name in _TOKENS)
     if all(value > 0 for value in measured):
-        return TaskSize(round(n_train), held_out, n_classes, _between_percentiles(measured), answers)
+        return TaskSize(round(n_train), held_out, n_classes, _between_percentiles(measured), answers, read_in)
     mean = _or(_positive(profile.task.get("mean_chars")), _positive(profile.task.get("mean_prompt_chars")))
     spread = _or(number(profile.task.get("cv_chars")), 0.5)
-    return TaskSize(round(n_train), held_out, n_classes, token_quantiles(mean, spread), answers)
+    return TaskSize(round(n_train), held_out, n_classes, token_quantiles(mean, spread), answers, read_in)
+
+
+def _read_in(profile: Profile) -> ReadIn:
+    """How long rows are read; encoders have profiles of questions only, other families cut both texts and contexts."""
+    schemas: Mapping[str, ReadIn] = {"tokens": "words", "generation": "contexts"}
+    return schemas.get(profile.schema.partition("/")[0], "rows")
 
 
 def _answer_quantiles(profile: Profile) -> tuple[int, ...]:

@@ -15,6 +15,7 @@ from statistics import NormalDist
 from xautolm.records import ModelSpec
 from xautolm.space.memory import memory_parts
 from xautolm.space.residuals import Residual, log_ratios
+from xautolm.space.windows import as_read
 from xautolm.space.workload import TaskSize, Workload, active_params, row_lengths
 from xautolm.space.writing import affordable_rows, answer_flops, mean_answer, with_answers, writes, writing_s
 
@@ -193,6 +194,7 @@ def estimate(workload: Workload, model: ModelSpec, size: TaskSize, speed: Speed)
     >>> round(took.time_s), round(took.memory_mib)
     (96, 625)
     """
+    size = as_read(size, model, workload.max_length)
     workload = with_answers(workload, model, size)
     parts = memory_parts(workload, model, size)
     return Estimate(_time_s(workload, model, size, speed), parts.mib, parts.dominant)

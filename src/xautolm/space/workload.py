@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 from xautolm.records import ModelSpec
 
+#: How rows are read that are longer than the model reads.
+ReadIn = Literal["rows", "words", "contexts"]
 #: Rows that the worker predicts at once.
 PREDICT_ROWS = 64
 
@@ -22,6 +25,8 @@ class TaskSize:
         token_quantiles: 101 quantiles (0 %, 1 %, ..., 100 %) of the tokens per row, without truncation.
         answer_quantiles: the same of the answers of the training rows, the end token included, where rows ask for
             texts; else empty.
+        read_in: how rows are read that are longer than the model reads: cut (`rows`), or in windows of words or of
+            contexts (`windows.READ_IN`).
     """
 
     n_train: int
@@ -29,6 +34,7 @@ class TaskSize:
     n_classes: int
     token_quantiles: tuple[int, ...]
     answer_quantiles: tuple[int, ...] = ()
+    read_in: ReadIn = "rows"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from xautolm.evaluate.formulations.windows import IGNORED, NOTHING, Window, Windows, stored
 from xautolm.evaluate.spotting import AnswerForm, Span, whole_characters
+from xautolm.space.windows import shared_tokens
 
 _CHUNK = 500
-#: Tokens that a window shares with the one before it: half of the context's share of it, and at most 128.
-_MOST_OVERLAP = 128
 #: Share of a window that a question leaves to the context, however long it is.
 _CONTEXT_SHARE = 0.25
 #: Labels of tokens are sums of these; a token where no answer can start or end is `IGNORED`.
@@ -41,7 +40,7 @@ def cut_contexts(tokenizer: Any, rows: Mapping[str, Any], max_length: int) -> Wi
     questions = []
     for row, (question, length) in enumerate(_cut_questions(tokenizer, rows["texts"], room - least)):
         questions.append(question)
-        groups.setdefault(min(_MOST_OVERLAP, (room - length) // 2), []).append(row)
+        groups.setdefault(shared_tokens("contexts", room - length), []).append(row)
     for stride, members in groups.items():
         for start in range(0, len(members), _CHUNK):
             chunk = members[start : start + _CHUNK]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from xautolm.evaluate.formulations.windows import NOTHING, Window, Windows, stored
+from xautolm.space.windows import shared_tokens
 
 _CHUNK = 1000
 #: A place where a word can be read: tokens to the nearer end of the window, window, token.
@@ -42,7 +43,7 @@ def _cut(tokenizer: Any, rows: Sequence[Sequence[str]], max_length: int) -> list
         texts,
         truncation=True,
         max_length=max_length,
-        stride=max_length // 4,
+        stride=shared_tokens("words", max_length - tokenizer.num_special_tokens_to_add(pair=False)),
         return_overflowing_tokens=True,
         return_offsets_mapping=True,
         return_token_type_ids=True,
