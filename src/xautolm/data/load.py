@@ -13,7 +13,6 @@ from xautolm.data.wording import names
 from xautolm.errors import UsageError
 from xautolm.records import Task
 
-KIND = classification.KIND
 KINDS = tuple(tasks.KINDS)
 
 
