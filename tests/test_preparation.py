@@ -1,6 +1,7 @@
 """What a resumed run reads is what was written before its first trial, also by an earlier version."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -10,11 +11,12 @@ from xautolm.data.summary import DataSummary
 from xautolm.errors import UsageError
 from xautolm.evaluate.fake import analytic_space
 from xautolm.experience.run_folder import RunFolder
-from xautolm.preparation import Prepared, describe, read_preparation, with_sources, write_preparation
+from xautolm.preparation import Prepared, describe, prompt_tokens, read_preparation, with_sources, write_preparation
 from xautolm.prior.reference import cold_prior
 from xautolm.recording import Silent
 from xautolm.records import Profile
 from xautolm.search.plan import Plan
+from xautolm.space.catalogue import embedded_folder, read_model
 from xautolm.space.feasibility import DEFAULT_SPEED, Limits, TaskSize
 
 
@@ -74,3 +76,13 @@ def test_a_prompt_that_cannot_be_used_is_refused_before_anything_is_written(opin
 def test_settings_of_a_run_name_the_kind_that_was_guessed(settings, opinions):
     assert settings.task is None
     assert with_sources(settings, load_task(str(opinions))).task == "text-classification"
+
+
+def test_what_models_read_of_a_row_includes_the_prompt_where_they_write():
+    encoder = read_model(embedded_folder(), "m")
+    writer = replace(encoder, family="decoder")
+    assert prompt_tokens(None, "question-answering", [encoder]) == 0
+    assert prompt_tokens(None, "text-classification", [writer]) == 0
+    # Context, question and answer, each with a colon.
+    assert prompt_tokens(None, "question-answering", [encoder, writer]) == 6
+    assert prompt_tokens("{text} in short", "text-generation", [writer]) == 2

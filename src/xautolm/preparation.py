@@ -31,7 +31,7 @@ from xautolm.metafeatures.machine import available_memory_mib, machine_facts, us
 from xautolm.methods.method import Facts
 from xautolm.quantities import parse_size
 from xautolm.recording import Observer
-from xautolm.records import Experience, ModelSpec, Prior, Profile, Task, TrialResult
+from xautolm.records import Experience, ModelSpec, Prior, Profile, Split, Task, TrialResult
 from xautolm.search.plan import FitCheck, Plan
 from xautolm.search.ranking import Ranking
 from xautolm.search.samplers import check_sampler
@@ -42,7 +42,7 @@ from xautolm.space.hub import is_hub_reachable
 from xautolm.space.params import Dropped, Space
 from xautolm.space.windows import READ_IN
 from xautolm.suitability import default_models, methods_for, suitable_models
-from xautolm.tasks.prompts import make_prompt
+from xautolm.tasks.prompts import asks_for_text, fields_of, make_prompt
 
 _LIBRARIES = ("xautolm", "torch", "transformers", "peft", "optuna", "scikit-learn", "numpy")
 _MEMORY_SHARE = 0.8
@@ -117,7 +117,7 @@ class Subject:
         task: the loaded data.
         models: usable models, the one to start with first.
         dropped: models that were asked for and cannot be had.
-        lengths: tokens of each training row.
+        lengths: tokens of each training row, with those of the prompt where answers are written.
         summary: what the user is told about the data.
         answers: tokens of the main answer of each training row, where rows ask for texts.
     """
@@ -156,7 +156,17 @@ def describe(settings: Settings, observer: Observer) -> Subject:
     for line in summary_lines(summary):
         observer.log(line)
     answers = answer_lengths(tokenizer_folder(models), task.train).tolist()
-    return Subject(task, models, [*dropped, *unsuitable], lengths.tolist(), summary, answers)
+    read = lengths + prompt_tokens(settings.prompt, task.kind, models)
+    return Subject(task, models, [*dropped, *unsuitable], read.tolist(), summary, answers)
+
+
+def prompt_tokens(template: str | None, kind: str, models: Sequence[ModelSpec]) -> int:
+    """Tokens that a prompt adds to the texts of a row; none where no model writes its answers."""
+    if not asks_for_text(kind) or all(model.family == "encoder" for model in models):
+        return 0
+    empty = make_prompt(kind, template).render(dict.fromkeys(fields_of(kind), ""))
+    with_words, without = token_lengths(tokenizer_folder(models), Split((empty, ""), None, ()))
+    return int(with_words - without)
 
 
 def check_names(settings: Settings) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from tiny_families import TINY
 from tiny_models import WORDS
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer, GenerationConfig
@@ -53,7 +54,7 @@ def make_job(tmp_path, tiny_model):
     write_questions(tmp_path / "data")
 
     def make(name, method, **params):
-        folder = tmp_path / f"{name}-{method}"
+        folder = tmp_path / f"job-{len(list(tmp_path.iterdir()))}"
         folder.mkdir()
         path = tiny_model(name)
         spec = {
@@ -97,6 +98,21 @@ def test_a_tiny_model_learns_answers_by_heart(make_job, name, method, epochs, ra
     assert result["scores"]["f1"] >= 0.95
     assert set(result["scores"]) == {"f1", "exact_match"}
     assert result["curve"][0][2] < 0.6  # it was learned, not given away
+
+
+@pytest.mark.parametrize(("name", "method"), [("llama", "lora"), ("t5", "full")])
+def test_a_training_in_little_memory_learns_the_same(make_job, name, method, monkeypatch):
+    monkeypatch.setattr(training, "has_bf16", lambda device: False)
+    monkeypatch.setattr("xautolm.evaluate.generation.has_bf16", lambda device: False)
+    states = []
+    for rescued in ({}, {"micro_batch_size": 2, "gradient_checkpointing": True}):
+        spec, folder = make_job(name, method, epochs=1, **rescued)
+        evaluate_pipeline(spec, folder)
+        states.append(load_file(folder.path / "checkpoint" / "trained.safetensors"))
+    plain, rescued = states
+    assert plain.keys() == rescued.keys()
+    for key, value in plain.items():
+        assert torch.allclose(value, rescued[key], atol=2e-3), key
 
 
 @pytest.mark.parametrize(("name", "method"), [("gpt2", "lora"), ("bart", "full")])
