@@ -26,7 +26,7 @@ from xautolm.errors import UsageError
 from xautolm.evaluate.isolate import WorkerServer
 from xautolm.finish import write_rows
 from xautolm.methods.method import Facts
-from xautolm.preparation import task_size
+from xautolm.planning import task_size
 from xautolm.profiling import Stopwatch
 from xautolm.records import ModelSpec, Pipeline, Task, Trial, TrialResult
 from xautolm.space.build import length_choices

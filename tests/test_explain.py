@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xautolm import preparation, warmstart
+from xautolm import planning, preparation, warmstart
 from xautolm.config import Settings, make_settings
 from xautolm.errors import StoreError
 from xautolm.experience.store import ExperienceStore
@@ -33,7 +33,7 @@ def settings(tiny_bert: Path, opinions: Path) -> Settings:
 def fill(settings: Settings, own_store: str) -> Callable[..., None]:
     """Adds experiences of a task whose heads worked and whose full fine-tuning ran out of memory."""
     subject = preparation.describe(settings, Silent())
-    space = preparation.whole_space(settings, subject)
+    space = planning.whole_space(settings, subject)
     profile = build_profile(subject.task, system_features("cpu"))
 
     def add(name: str, *, n: int = 40, kind: str = "text-classification", profile: Profile = profile, **facts) -> None:
@@ -89,7 +89,7 @@ def test_it_says_what_fit_would_believe(kind: str, settings: Settings, fill: Cal
     fill("asked", kind="question-answering", profile=Profile("generation/1", {"n_train": 9.0}, "system/1", {}))
     explanation = explain(settings)
     subject = preparation.describe(settings, Silent())
-    space = preparation.whole_space(settings, subject)
+    space = planning.whole_space(settings, subject)
     with ExperienceStore(preparation.default_store_url(preparation.os.environ)) as store:
         rated = warmstart.past_trials(settings, store, subject.task, explanation.profile)
         prior = warmstart.make_prior(settings, space, rated, explanation.profile)

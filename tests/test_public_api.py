@@ -27,10 +27,9 @@ OPTIONS = {
     "fit": [
         "--backend", "--budget", "--cold", "--column", "--config", "--constraint", "--device", "--estimate-energy",
         "--exclude-dataset", "--exclude-models", "--json", "--max-disk", "--memory", "--methods", "--models",
-        "--no-baselines", "--no-semantic", "--no-starter", "--no-stopping", "--objectives", "--out", "--prior",
-        "--prompt",
-        "--refit", "--sampler", "--seed", "--store", "--target", "--task", "--test", "--text", "--threads",
-        "--trial-timeout", "--valid", "--workers",
+        "--no-baselines", "--no-quotes", "--no-semantic", "--no-starter", "--no-stopping", "--objectives", "--out",
+        "--prior", "--prompt", "--refit", "--sampler", "--seed", "--store", "--target", "--task", "--test", "--text",
+        "--threads", "--trial-timeout", "--valid", "--workers",
     ],
     "models": [
         "--budget", "--column", "--device", "--json", "--memory", "--methods", "--models", "--target", "--task",
@@ -132,9 +131,19 @@ def test_every_command_and_option_is_in_the_readme(command: str) -> None:
 
 def test_options_of_fit_are_the_fields_of_the_settings_file() -> None:
     options = {flag.removeprefix("--").replace("-", "_") for flag in OPTIONS["fit"]}
-    only_options = {"cold", "config", "json", "no_baselines", "no_semantic", "no_starter", "no_stopping", "out"}
+    only_options = {
+        "cold",
+        "config",
+        "json",
+        "no_baselines",
+        "no_quotes",
+        "no_semantic",
+        "no_starter",
+        "no_stopping",
+        "out",
+    }
     # The argument, what a run adds, and the fields of the options that begin with --no.
-    only_fields = {"baselines", "data", "data_sha256", "semantic", "starter", "stopping"}
+    only_fields = {"baselines", "data", "data_sha256", "quotes", "semantic", "starter", "stopping"}
 
     assert options - only_options == set(Settings.model_fields) - only_fields
 

@@ -308,8 +308,10 @@ def test_integer_labels_and_pairs_through_the_python_interface(tiny_bert, tmp_pa
         seed=3,
         column={"text": "premise", "text_pair": "hypothesis"},
         semantic=False,
+        quotes=False,
     )
     report = automl.fit(tmp_path / "pairs.jsonl", out=tmp_path / "run")
+    assert not (tmp_path / "run" / "test_worst.json").exists()
     assert report.folder == tmp_path / "run"
     assert len(report.trials) == 2
     assert set(report.trials["method"]) == {"head", "full"}
@@ -440,8 +442,14 @@ def test_the_csv_of_the_data_is_never_copied_out_of_the_scratch(first):
     folder, _ = first
     with open(settings_of(folder).data) as file:
         texts = [row["text"] for row in csv.DictReader(file)]
-    kept = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+    quoting = ("test_worst.json", "report.html")
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name not in quoting]
+    kept = b"".join(path.read_bytes() for path in files)
     assert not [text for text in texts if text.encode() in kept]
+    quoted = read_json(folder / "test_worst.json")["worst"]
+    assert len(quoted) <= 20
+    assert {row["text"] for row in quoted} <= set(texts)
+    assert all(row["expected"] != row["predicted"] for row in quoted)
 
 
 def test_pipelines_of_the_journal_are_points_of_the_space(first):

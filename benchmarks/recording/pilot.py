@@ -21,7 +21,7 @@ from xautolm.data.summary import token_lengths
 from xautolm.errors import UsageError
 from xautolm.metafeatures import build_profile
 from xautolm.metafeatures.machine import available_memory_mib, system_features
-from xautolm.preparation import task_size
+from xautolm.planning import task_size
 from xautolm.records import Pipeline, Task, TrialResult
 from xautolm.space.catalogue import embedded_folder
 from xautolm.space.feasibility import DEFAULT_SPEED, Limits, TaskSize, estimate

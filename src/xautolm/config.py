@@ -75,6 +75,7 @@ class Settings(BaseModel):
         prompt: how a row is put to models that write their answers, with its texts in braces (`{context}` and
             `{question}`, or `{text}`); None = the default of the task kind.
         semantic: whether the profile holds a mean embedding of the texts.
+        quotes: whether the report quotes the test rows that were answered worst.
         models: names, folders or hub ids; None = the embedded encoder at three depths.
         exclude_models: names to leave out.
         methods: fine-tuning methods; None = all.
@@ -123,6 +124,7 @@ class Settings(BaseModel):
     baselines: bool = True
     prompt: str | None = None
     semantic: bool = True
+    quotes: bool = True
     models: tuple[str, ...] | None = None
     exclude_models: tuple[str, ...] = ()
     methods: tuple[str, ...] | None = None

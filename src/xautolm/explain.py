@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from xautolm import preparation, warmstart
+from xautolm import planning, preparation, warmstart
 from xautolm.config import Settings
 from xautolm.data.summary import summary_lines
 from xautolm.experience.groups import ExperienceGroup
 from xautolm.experience.location import default_store_url, display_url, is_there
 from xautolm.experience.store import ExperienceStore
-from xautolm.preparation import Subject
+from xautolm.planning import Subject
 from xautolm.prior.evidence import RatedGroup, rate_groups
 from xautolm.prior.explanation import Decision, Explanation, counted, decisions, near_tasks, task_table
 from xautolm.prior.knn import KnnOptions, nearest_evidence
@@ -83,7 +83,7 @@ def profiled(settings: Settings) -> tuple[Subject, Profile]:
         XAutoLMError: the data or a model cannot be used.
     """
     subject = preparation.describe(settings, Silent())
-    slots = preparation.choose_machine(settings, subject.models)
+    slots = planning.choose_machine(settings, subject.models)
     return subject, profile_alone(subject.task, slots, with_embeddings=settings.semantic)
 
 
@@ -107,7 +107,7 @@ def _open(url: str, stack: ExitStack) -> ExperienceStore | None:
 def _belief(settings: Settings, subject: Subject, profile: Profile, store: ExperienceStore | None) -> _Belief:
     """The cold model of the whole space, and the same warmed by what the prior reads."""
     task = subject.task
-    space = preparation.whole_space(settings, subject)
+    space = planning.whole_space(settings, subject)
     options = KnnOptions().replayed if settings.prior == "knn" else ReferenceOptions()
     cold = SearchModel.informed(space, options.default_share)
     if store is None or settings.prior == "none":

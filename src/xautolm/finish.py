@@ -122,7 +122,7 @@ def finish(recorder: Recorder, task: Task, settings: Settings, *, is_interrupted
             _refit(recorder, best, task, settings)
         if task.test is not None and recorder.folder.model.is_dir():
             recorder.observer.log(f"scoring the recommended model on the {task.test.n_rows} test rows")
-            recorder.facts["test"] = test_scores(recorder, task, task.test)
+            recorder.facts["test"] = test_scores(recorder, task, task.test, with_quotes=settings.quotes)
         recorder.status = "complete"
     recorder.sync_store()
     write_report(recorder)
@@ -150,8 +150,15 @@ def write_report(recorder: Recorder) -> None:
     write_html(summarise(read_run(recorder.folder.path)))
 
 
-def test_scores(recorder: Recorder, task: Task, test: Split) -> dict[str, float] | None:
-    """Score the exported model on the sealed test split; None when the prediction failed."""
+def test_scores(recorder: Recorder, task: Task, test: Split, *, with_quotes: bool) -> dict[str, float] | None:
+    """Score the exported model on the sealed test split; None when the prediction failed.
+
+    Args:
+        recorder: of the run.
+        task: the data.
+        test: its sealed split.
+        with_quotes: whether the rows that were answered worst are written down.
+    """
     work = recorder.folder.work
     rows = work / "test.json"
     rows.write_text(json.dumps(rows_of(test)))
@@ -165,6 +172,14 @@ def test_scores(recorder: Recorder, task: Task, test: Split) -> dict[str, float]
     predictions = json.loads((Path(job["folder"]) / "predictions.json").read_text())
     targets = json.loads(json.dumps(targets_of(test)))  # through JSON, as the predictions came
     names = [str(label) for label in task.labels]
+    if with_quotes:
+        recorder.folder.write_json("test_worst.json", _worst(task, test, targets, predictions))
+    return task_scores(task.kind, targets, predictions, names)
+
+
+def _worst(task: Task, test: Split, targets: list[Any], predictions: list[Any]) -> dict[str, Any]:
+    """The test rows that were answered worst, in the words of the data."""
+    found = worst_rows(task.kind, targets, predictions, [str(label) for label in task.labels])
     worst = [
         {
             "row": row,
@@ -173,10 +188,9 @@ def test_scores(recorder: Recorder, task: Task, test: Split) -> dict[str, float]
             "predicted": named([predictions[row]], task.kind, task.labels)[0],
             "score": score,
         }
-        for row, score in worst_rows(task.kind, targets, predictions, names)
+        for row, score in found
     ]
-    recorder.folder.write_json("test_worst.json", {"n_rows": test.n_rows, "worst": worst})
-    return task_scores(task.kind, targets, predictions, names)
+    return {"n_rows": test.n_rows, "worst": worst}
 
 
 def _expected(task: Task, target: Any) -> Any:

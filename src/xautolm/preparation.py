@@ -14,7 +14,7 @@ from xautolm import registry
 from xautolm.backends.energy import Counter, find_counters
 from xautolm.backends.energy_estimate import check_estimator, start_estimate
 from xautolm.backends.local import LocalBackend, TrialContext
-from xautolm.backends.slots import Slots, choose_slots
+from xautolm.backends.slots import Slots
 from xautolm.config import Settings, settings_to_yaml
 from xautolm.data.fingerprint import file_sha256
 from xautolm.data.load import load_task
@@ -26,26 +26,20 @@ from xautolm.experience.location import default_store_url, parse_store_url
 from xautolm.experience.run_folder import RunFolder, read_part
 from xautolm.experience.store import ExperienceStore
 from xautolm.export import ExportContext
-from xautolm.metafeatures.gpus import visible_gpus
-from xautolm.metafeatures.machine import available_memory_mib, machine_facts, usable_cores
-from xautolm.methods.method import Facts
-from xautolm.quantities import parse_size
+from xautolm.metafeatures.machine import machine_facts
+from xautolm.planning import Subject, choose_machine, devices_of, trial_limits
 from xautolm.recording import Observer
 from xautolm.records import Experience, ModelSpec, Prior, Profile, Split, Task, TrialResult
-from xautolm.search.plan import FitCheck, Plan
+from xautolm.search.plan import Plan
 from xautolm.search.ranking import Ranking
 from xautolm.search.samplers import check_sampler
-from xautolm.space.build import adapt_default, build_space, length_choices
 from xautolm.space.catalogue import EMBEDDED_NAME, embedded_folder, resolve_models
-from xautolm.space.feasibility import Limits, Speed, TaskSize
+from xautolm.space.feasibility import Limits
 from xautolm.space.hub import is_hub_reachable
-from xautolm.space.params import Dropped, Space
-from xautolm.space.windows import READ_IN
 from xautolm.suitability import default_models, methods_for, suitable_models
 from xautolm.tasks.prompts import asks_for_text, fields_of, make_prompt
 
 _LIBRARIES = ("xautolm", "torch", "transformers", "peft", "optuna", "scikit-learn", "numpy")
-_MEMORY_SHARE = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,27 +101,6 @@ class Prepared:
             time_limit_s=self.plan.limits.time_s,
             memory_limit_mib=self.plan.limits.memory_mib,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """What a run is about, as far as it is known before anything is written.
-
-    Attributes:
-        task: the loaded data.
-        models: usable models, the one to start with first.
-        dropped: models that were asked for and cannot be had.
-        lengths: tokens of each training row, with those of the prompt where answers are written.
-        summary: what the user is told about the data.
-        answers: tokens of the main answer of each training row, where rows ask for texts.
-    """
-
-    task: Task
-    models: Sequence[ModelSpec]
-    dropped: Sequence[Dropped]
-    lengths: Sequence[int]
-    summary: DataSummary
-    answers: Sequence[int] = ()
 
 
 def describe(settings: Settings, observer: Observer) -> Subject:
@@ -249,40 +222,6 @@ def load(settings: Settings) -> Task:
     )
 
 
-def whole_space(settings: Settings, subject: Subject) -> Space:
-    """Every model with every method that was asked for, before anything is dropped for lack of time or memory."""
-    models, size = subject.models, task_size(subject.task, subject.lengths, subject.answers)
-    context = min(model.context for model in models)
-    lengths = length_choices(size.token_quantiles, context)
-    parts = [
-        registry.resolve("methods", name).space(Facts(able, lengths, size.n_train, subject.task.kind))
-        for name, able in methods_for(settings.methods, models, subject.task.kind).items()
-    ]
-    return Space(models={model.name: model for model in models}, methods={part.method: part for part in parts})
-
-
-def make_plan(settings: Settings, subject: Subject, limits: Limits, speed: Speed) -> Plan:
-    """Build the space of a run and its adapted defaults."""
-    everything, size = whole_space(settings, subject), task_size(subject.task, subject.lengths, subject.answers)
-    check = FitCheck(Plan(everything, size, limits, speed, ()), is_cautious=False)
-    space = build_space(subject.models, list(everything.methods.values()), check, subject.dropped)
-    roomy = FitCheck(Plan(space, size, limits, speed, ()), is_cautious=False)
-    defaults = tuple(adapt_default(space, method, roomy) for method in space.methods)
-    return Plan(space, size, limits, speed, defaults)
-
-
-def task_size(task: Task, lengths: Sequence[int], answers: Sequence[int] = ()) -> TaskSize:
-    """The figures of a task that cost estimates need."""
-    n_train, n_validation = task.train.n_rows, task.validation.n_rows
-    n_labels, read_in = max(len(task.labels), 1), READ_IN.get(task.kind, "rows")
-    return TaskSize(n_train, n_validation, n_labels, _quantiles(lengths), _quantiles(answers), read_in)
-
-
-def _quantiles(values: Sequence[int]) -> tuple[int, ...]:
-    ordered = sorted(values)
-    return tuple(ordered[round(q / 100 * (len(ordered) - 1))] for q in range(101)) if ordered else ()
-
-
 def open_store(settings: Settings, observer: Observer, stack: ExitStack) -> ExperienceStore | None:
     """The store; a default one that cannot be opened is done without, one that the user named must work."""
     try:
@@ -303,40 +242,6 @@ def start_server(folder: RunFolder, stack: ExitStack) -> WorkerServer:
     stack.callback(server.close)
     server.start()
     return server
-
-
-def devices_of(settings: Settings) -> list[str]:
-    """Devices that trials may run on.
-
-    Raises:
-        UsageError: a GPU that is not there.
-    """
-    gpus = visible_gpus()
-    devices = ["cpu"] if settings.device == "cpu" or not gpus else [f"cuda:{i}" for i in range(len(gpus))]
-    if settings.device.startswith("cuda"):
-        if not gpus:
-            raise UsageError(f"expected an NVIDIA GPU for `--device {settings.device}`, found none; use `--device cpu`")
-        index = settings.device.partition(":")[2]
-        if index and int(index) >= len(gpus):
-            raise UsageError(f"expected a GPU below {len(gpus)} for `--device`, got {settings.device!r}")
-        devices = [f"cuda:{index}"] if index else devices
-    return devices
-
-
-def choose_machine(settings: Settings, models: Sequence[ModelSpec]) -> Slots:
-    """Devices and threads of the trials."""
-    devices = devices_of(settings)
-    largest = max(model.n_params for model in models)
-    return choose_slots(usable_cores(), devices, largest, workers=settings.workers, threads=settings.threads)
-
-
-def trial_limits(settings: Settings, n_slots: int) -> Limits:
-    """Limits of each trial: as asked for, else a share of the time budget and of the free memory."""
-    if settings.memory is not None:
-        memory_mib = parse_size(settings.memory) / 2**20
-    else:
-        memory_mib = _MEMORY_SHARE * available_memory_mib() / n_slots
-    return Limits(time_s=settings.trial_limit_s, memory_mib=memory_mib)
 
 
 def job_backend(server: WorkerServer, folder: RunFolder, slots: Slots, limits: Limits) -> LocalBackend:

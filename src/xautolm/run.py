@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from xautolm import comparison, finish, preparation, warmstart
+from xautolm import comparison, finish, planning, preparation, warmstart
 from xautolm.backends.energy import EnergyMeter
 from xautolm.backends.local import LocalBackend, TrialContext
 from xautolm.config import Settings, make_settings, read_settings_file
@@ -19,12 +19,14 @@ from xautolm.evaluate.isolate import WorkerServer
 from xautolm.experience.journal import read_baselines, read_journal
 from xautolm.experience.run_folder import RunFolder, check_new
 from xautolm.experience.store import ExperienceStore
-from xautolm.preparation import Prepared, Subject
+from xautolm.planning import Subject
+from xautolm.preparation import Prepared
 from xautolm.profiling import Stopwatch, embed_limit_s, profile_subject
 from xautolm.quantities import parse_size
 from xautolm.recording import Observer, Recorder, Silent
 from xautolm.records import RunReport, Spent, TrialResult
 from xautolm.report.folder import read_run
+from xautolm.report.wording import duration
 from xautolm.search.budget import Clock
 from xautolm.search.loop import Events, search
 from xautolm.search.ranking import Ranking
@@ -64,7 +66,7 @@ def fit(
             store = preparation.open_store(settings, observer, stack)
             settings = preparation.begin(folder, settings, subject.task, str(uuid.uuid4()))
             server = preparation.start_server(folder, stack)
-            prepared = _prepare(folder, settings, subject, server, store)
+            prepared = _prepare(folder, settings, subject, server, store, observer)
         except XAutoLMError:
             stack.close()
             folder.remove()
@@ -99,19 +101,24 @@ def resume(
             prepared = preparation.read_preparation(folder, settings, preparation.load(settings), run["run_id"])
         else:  # the run was killed before it had decided what to do
             subject = preparation.describe(settings, observer)
-            prepared = _prepare(folder, settings, subject, server, store)
+            prepared = _prepare(folder, settings, subject, server, store, observer)
         energy_wh = run.get("energy_wh") or run.get("energy_wh_estimate") or 0.0
         spent = Spent(float(run["elapsed_s"]), float(energy_wh))
         return _conduct(prepared, folder, server, store, observer, should_stop, spent, stack)
 
 
 def _prepare(
-    folder: RunFolder, settings: Settings, subject: Subject, server: WorkerServer, store: ExperienceStore | None
+    folder: RunFolder,
+    settings: Settings,
+    subject: Subject,
+    server: WorkerServer,
+    store: ExperienceStore | None,
+    observer: Observer,
 ) -> Prepared:
     """Profile, space, prior: everything that is decided before the first trial."""
     task, models = subject.task, subject.models
-    slots = preparation.choose_machine(settings, models)
-    limits = preparation.trial_limits(settings, len(slots.devices))
+    slots = planning.choose_machine(settings, models)
+    limits = planning.trial_limits(settings, len(slots.devices))
     backend = preparation.job_backend(server, folder, slots, limits)
     stopwatch = Stopwatch(backend)
     profile = profile_subject(
@@ -122,7 +129,12 @@ def _prepare(
         stopwatch=stopwatch,
         limit_s=embed_limit_s(settings.parsed_budget),
     )
-    plan = preparation.make_plan(settings, subject, limits, stopwatch.trial_speed(models[0]))
+    plan = planning.make_plan(settings, subject, limits, stopwatch.trial_speed(models[0]))
+    if plan.limits != limits:
+        observer.log(
+            f"nothing fits a trial of {duration(limits.time_s)}, the default for this budget: trials may take "
+            f"{duration(plan.limits.time_s)}"
+        )
     rated = warmstart.past_trials(settings, store, task, profile)
     plan = replace(plan, residuals=warmstart.learned_residuals(plan, rated, profile))
     prior = warmstart.make_prior(settings, plan.space, rated, profile)
@@ -147,7 +159,7 @@ def _conduct(
     context = TrialContext(
         folder.path, plan.space.models, limits.time_s, limits.memory_mib, settings.seed, kind=task.kind
     )
-    slots = preparation.choose_machine(settings, list(plan.space.models.values()))
+    slots = planning.choose_machine(settings, list(plan.space.models.values()))
     meter = EnergyMeter(preparation.energy_counters(settings, slots.devices, stack))
     backend = LocalBackend(server, slots, context, meter)
     clock = Clock(budget, spent.elapsed_s, finish.reserve_s(task, plan, budget))

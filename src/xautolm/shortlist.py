@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
-from xautolm import preparation, registry
+from xautolm import planning, preparation, registry
 from xautolm.backends.slots import Slots
 from xautolm.config import Settings
 from xautolm.data.summary import answer_lengths, summarise, summary_lines, token_lengths
 from xautolm.metafeatures.gpus import visible_gpus
 from xautolm.metafeatures.machine import system_name
-from xautolm.preparation import Subject
+from xautolm.planning import Subject
 from xautolm.profiling import speed_alone
 from xautolm.records import ModelSpec
 from xautolm.search.plan import FitCheck, Plan
@@ -40,7 +40,7 @@ def shortlist(settings: Settings) -> Shortlist:
         XAutoLMError: the data, a folder or a device cannot be used.
     """
     preparation.check_names(settings)
-    device = preparation.devices_of(settings)[0]
+    device = planning.devices_of(settings)[0]
     offered = offers(settings.models)
     task = preparation.load(settings)
     lengths = token_lengths(embedded_folder(), task.train)
@@ -69,7 +69,7 @@ class _Judge:
 
     def __init__(self, settings: Settings, subject: Subject, methods: Sequence[str]) -> None:
         self._settings, self._subject, self.methods = settings, subject, tuple(methods)
-        self._size = preparation.task_size(subject.task, subject.lengths, subject.answers)
+        self._size = planning.task_size(subject.task, subject.lengths, subject.answers)
         self._benches: dict[Slots, Bench] = {}
         self._by_gradient = {name: bool(registry.resolve("methods", name).trains_by_gradient) for name in methods}
 
@@ -103,13 +103,13 @@ class _Judge:
 
     def _space(self, model: ModelSpec, method: str) -> Space:
         settings = self._settings.model_copy(update={"methods": (method,)})
-        return preparation.whole_space(settings, replace(self._subject, models=[model]))
+        return planning.whole_space(settings, replace(self._subject, models=[model]))
 
     def _bench(self, model: ModelSpec) -> Bench:
-        slots = preparation.choose_machine(self._settings, [model])
+        slots = planning.choose_machine(self._settings, [model])
         if slots not in self._benches:
             n_at_once = len(slots.devices)
-            limits = _on_device(preparation.trial_limits(self._settings, n_at_once), slots.devices[0])
+            limits = _on_device(planning.trial_limits(self._settings, n_at_once), slots.devices[0])
             self._benches[slots] = Bench(slots.devices[0], slots.n_threads, n_at_once, limits, speed_alone(slots))
         bench = self._benches[slots]
         self._benches[slots] = replace(bench, largest=max(bench.largest, model.n_params))

@@ -53,6 +53,7 @@ def fit(
     prompt: Annotated[
         str | None, typer.Option(help="How rows are put to models that write: '{context}\\n{question}\\nAnswer:'.")
     ] = None,
+    no_quotes: Annotated[bool, typer.Option("--no-quotes", help="Quote none of the test rows in the report.")] = False,
     no_semantic: Annotated[
         bool, typer.Option("--no-semantic", help="Profile the data without embedding any text.")
     ] = False,
@@ -109,6 +110,7 @@ def fit(
         "baselines": False if no_baselines else None,
         "stopping": False if no_stopping else None,
         "semantic": False if no_semantic else None,
+        "quotes": False if no_quotes else None,
         "models": listed(models),
         "exclude_models": listed(exclude_models),
         "methods": listed(methods),
