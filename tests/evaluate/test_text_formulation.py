@@ -87,7 +87,7 @@ def memorised(name, method, epochs, rate=1e-2, *, slow=False):
         memorised("bart", "lora", 40, slow=True),
         memorised("t5", "lora", 90, 5e-3, slow=True),
         *(memorised(name, "full", 30, slow=True) for name in ("llama", "qwen3", "gemma3_text", "phi3", "bart")),
-        memorised("flan-t5", "full", 60, 5e-3, slow=True),
+        memorised("flan-t5", "full", 24, 5e-3, slow=True),
         *(memorised(name, "lora", 60, slow=True) for name in ("llama", "qwen3", "gemma3_text", "phi3")),
         *(memorised(name, "partial", 60, slow=True) for name in ("qwen3", "bart")),
     ],
