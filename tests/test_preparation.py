@@ -11,6 +11,7 @@ from xautolm.data.summary import DataSummary
 from xautolm.errors import UsageError
 from xautolm.evaluate.fake import analytic_space
 from xautolm.experience.run_folder import RunFolder
+from xautolm.planning import whole_space
 from xautolm.preparation import Prepared, describe, prompt_tokens, read_preparation, with_sources, write_preparation
 from xautolm.prior.reference import cold_prior
 from xautolm.recording import Silent
@@ -86,3 +87,12 @@ def test_what_models_read_of_a_row_includes_the_prompt_where_they_write():
     # Context, question and answer, each with a colon.
     assert prompt_tokens(None, "question-answering", [encoder, writer]) == 6
     assert prompt_tokens("{text} in short", "text-generation", [writer]) == 2
+
+
+@pytest.mark.parametrize("space", ["usual", "wide"])
+def test_more_hyperparameters_are_offered_on_request_only(tiny_bert, opinions, space):
+    settings = make_settings({"data": str(opinions), "models": (str(tiny_bert),), "threads": 1, "space": space})
+    found = whole_space(settings, describe(settings, Silent()))
+    assert {name: "optimizer" in part.params for name, part in found.methods.items()} == {
+        name: space == "wide" and name != "head" for name in ("full", "head", "lora", "partial")
+    }

@@ -79,6 +79,7 @@ class Settings(BaseModel):
         models: names, folders or hub ids; None = the embedded encoder at three depths.
         exclude_models: names to leave out.
         methods: fine-tuning methods; None = all.
+        space: `usual` = what the methods vary, `wide` = with the published choices beside it (`space.wide`).
         prior: `learned` = predictors of success, cost and quality, `reference` = the published warm start, `knn` = the
             nearest tasks only, `none` = cold.
         sampler: `experience` or `optuna:NAME`.
@@ -128,6 +129,7 @@ class Settings(BaseModel):
     models: tuple[str, ...] | None = None
     exclude_models: tuple[str, ...] = ()
     methods: tuple[str, ...] | None = None
+    space: Literal["usual", "wide"] = "usual"
     prior: Literal["learned", "reference", "knn", "none"] = "learned"
     sampler: str = "experience"
     store: str | None = None

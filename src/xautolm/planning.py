@@ -19,6 +19,7 @@ from xautolm.search.plan import FitCheck, Plan
 from xautolm.space.build import adapt_default, build_space, length_choices
 from xautolm.space.feasibility import Limits, Speed, TaskSize
 from xautolm.space.params import Dropped, Space
+from xautolm.space.wide import widened
 from xautolm.space.windows import READ_IN
 from xautolm.suitability import methods_for
 
@@ -57,6 +58,8 @@ def whole_space(settings: Settings, subject: Subject) -> Space:
         registry.resolve("methods", name).space(Facts(able, lengths, size.n_train, subject.task.kind))
         for name, able in methods_for(settings.methods, models, subject.task.kind).items()
     ]
+    if settings.space == "wide":
+        parts = [widened(part) for part in parts]
     return Space(models={model.name: model for model in models}, methods={part.method: part for part in parts})
 
 

@@ -113,7 +113,7 @@ def allocate_optimizer_state(optimizer: Any) -> None:
     """Make an optimizer allocate its moments now and not after the first step.
 
     Memory then peaks in step one, where the longest rows are. One step with a learning rate and gradients of 0 moves
-    nothing; its count is taken back.
+    nothing; its count, and what weight decay and small constants left in the moments, are taken back.
     """
     inner = getattr(optimizer, "optimizer", optimizer)  # accelerate wraps it
     rates = [group["lr"] for group in inner.param_groups]
@@ -125,5 +125,9 @@ def allocate_optimizer_state(optimizer: Any) -> None:
     for group, rate in zip(inner.param_groups, rates, strict=True):
         group["lr"] = rate
     for state in inner.state.values():
-        state["step"].zero_()
+        for name, value in state.items():
+            if isinstance(value, torch.Tensor):
+                value.zero_()
+            elif name == "step":
+                state[name] = 0
     inner.zero_grad()

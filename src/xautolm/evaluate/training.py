@@ -20,6 +20,7 @@ from xautolm.evaluate.formulations.formulation import Formulation
 from xautolm.evaluate.job_folder import DivergedError, InvalidPipelineError, JobFolder
 from xautolm.evaluate.loss import BatchTrainer, allocate_optimizer_state
 from xautolm.evaluate.metrics import task_scores
+from xautolm.evaluate.optimizers import optimizer_settings
 from xautolm.evaluate.regression import fit_head
 from xautolm.evaluate.rescue import accumulation_steps, is_checkpointed, micro_batch_size, rows_per_prediction
 from xautolm.evaluate.trial_data import N_VALIDATIONS, Fitted, TrialData, model_spec
@@ -190,12 +191,7 @@ def training_arguments(
         per_device_train_batch_size=micro_batch_size(params),
         gradient_accumulation_steps=accumulation_steps(params),
         num_train_epochs=int(params["epochs"]),
-        learning_rate=float(params["learning_rate"]),
-        weight_decay=float(params["weight_decay"]),
-        warmup_steps=float(params["warmup_ratio"]),
-        lr_scheduler_type="linear",
-        optim="adamw_torch_fused",
-        max_grad_norm=1.0,
+        **optimizer_settings(params),
         bf16=has_bf16(device),
         use_cpu=device.type == "cpu",
         train_sampling_strategy="group_by_length",

@@ -18,6 +18,9 @@ from xautolm.records import ModelSpec
 from xautolm.space.feasibility import Workload
 from xautolm.space.params import Categorical, MethodSpace
 
+#: What PEFT calls the ways of drawing the first matrix (the second is 0): Kaiming-uniform or normal.
+_INITS = {"kaiming": True, "gaussian": "gaussian"}
+
 
 class Lora:
     """Low-rank adaptation (Hu et al. 2022) through PEFT.
@@ -73,8 +76,10 @@ class Lora:
         rank = int(params["lora_r"])
         config = LoraConfig(
             r=rank,
-            lora_alpha=rank * int(params["lora_alpha_ratio"]),
+            lora_alpha=rank * params["lora_alpha_ratio"],
             lora_dropout=float(params["lora_dropout"]),
+            bias=str(params.get("lora_bias", "none")),
+            init_lora_weights=_INITS[str(params.get("lora_init", "kaiming"))],
             target_modules=names,
             fan_in_fan_out=any(isinstance(module, Conv1D) for module in classifier.modules()),
         )

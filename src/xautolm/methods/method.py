@@ -11,6 +11,9 @@ from xautolm.space.feasibility import Workload
 from xautolm.space.params import Categorical, Domain, Float, Int, MethodSpace
 
 Params = Mapping[str, ParamValue]
+#: Optimizer -> bytes that it keeps per trained parameter, where they are not the 8 of AdamW; Adafactor keeps sums of
+#: rows and columns.
+_MOMENT_BYTES: Mapping[str, int] = {"adagrad": 4, "sgd": 4, "adafactor": 0}
 #: Task kinds whose rare classes can be weighted up.
 _WEIGHTED = ("text-classification", "multi-label")
 
@@ -124,6 +127,7 @@ def gradient_workload(
         has_dropout=float(params.get("dropout", 0.1)) > 0,
         has_adapter_dropout=float(params.get("lora_dropout", 0.0)) > 0,
         is_checkpointed=bool(params.get("gradient_checkpointing", False)),
+        moment_bytes=_MOMENT_BYTES.get(str(params.get("optimizer")), 8),
     )
 
 

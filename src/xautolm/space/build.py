@@ -23,7 +23,7 @@ from xautolm.space.params import (
 Check = Callable[[Pipeline], Verdict]
 
 #: Maximum lengths that are offered, in tokens.
-LENGTHS = (32, 64, 128, 256, 512)
+LENGTHS = (32, 64, 128, 256, 512, 1024, 2048, 4096)
 
 #: Hyperparameters that decide what a pipeline costs.
 _COSTLY = ("batch_size", "max_length", "epochs", "train_fraction")

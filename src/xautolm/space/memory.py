@@ -56,7 +56,7 @@ class MemoryParts:
 def memory_parts(workload: Workload, model: ModelSpec, size: TaskSize) -> MemoryParts:
     """The parts of a trial's peak.
 
-    Training keeps the moments of Adam (8 bytes per trained parameter) and the best checkpoint (4).
+    Training keeps the moments of the optimizer and the best checkpoint (4 bytes per trained parameter).
     """
     is_trained = workload.epochs > 0
     n_rows = max(1, math.ceil(size.n_train * workload.train_fraction))
@@ -72,7 +72,7 @@ def memory_parts(workload: Workload, model: ModelSpec, size: TaskSize) -> Memory
     return MemoryParts(
         runtime=_MIB * runtime,
         weights=4.0 * model.n_params + copies,
-        training=12.0 * workload.n_trainable if is_trained else 0.0,
+        training=float((workload.moment_bytes + 4) * workload.n_trainable) if is_trained else 0.0,
         passing=max(_trained_bytes(workload, model, size, n_rows, longest) if is_trained else 0.0, predict),
         features=0.0 if is_trained else 8.0 * model.hidden * n_rows,
         cache=kv_cache_bytes(cached, PREDICT_ROWS, longest + n_new, kv_share=kv_share(model)) if n_new else 0.0,

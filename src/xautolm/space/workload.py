@@ -55,6 +55,7 @@ class Workload:
         has_dropout: whether hidden states and attention are dropped out in training; attention then keeps its scores.
         has_adapter_dropout: whether the inputs of adapters are dropped out.
         is_checkpointed: whether only the inputs of layers are kept for the backward pass (Chen et al. 2016).
+        moment_bytes: what the optimizer keeps per trained parameter: two moments of 4 bytes for Adam.
         is_mixed: whether matrix products are computed in 16 bits (autocast).
         generated_tokens: tokens that are generated per row after reading it, which a KV cache is kept for; 0 for tasks
             without generation.
@@ -73,6 +74,7 @@ class Workload:
     has_dropout: bool = True
     has_adapter_dropout: bool = False
     is_checkpointed: bool = False
+    moment_bytes: int = 8
     is_mixed: bool = True
     generated_tokens: int = 0
     predicts_vocabulary: bool = False
