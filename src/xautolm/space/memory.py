@@ -8,9 +8,11 @@ peaks (docs/log.md, 2026-11-28: memory by its parts).
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from types import MappingProxyType
 
-from xautolm.records import ModelSpec
+from xautolm.records import Family, ModelSpec
 from xautolm.space.workload import PREDICT_ROWS, TaskSize, Workload, row_lengths, stored_params
 from xautolm.space.writing import kv_share
 
@@ -19,6 +21,16 @@ _MIB = 2**20
 #: optimizer, compiled kernels, freed blocks that the allocator keeps); what adapters add (PEFT, three products and
 #: their kernels where there was one). Measured with small models and batches, where they are most of the peak.
 _RUNTIME_MIB, _TRAINING_MIB, _ADAPTERS_MIB = 40.0, 45.0, 70.0
+
+
+#: What a layer keeps for its backward pass, in bytes per token and hidden unit: at least, for each time that its
+#: feed-forward part is wider than it, and more with dropout. Encoders: BERT; decoders: Llama, whose norms keep 32 bits
+#: and whose feed-forward part has three products; two stacks: T5, cross-attention included.
+_KEPT: Mapping[Family, tuple[float, float, float]] = MappingProxyType(
+    {"encoder": (25.0, 4.0, 9.0), "decoder": (35.0, 8.0, 5.0), "encoder-decoder": (52.0, 4.0, 9.0)}
+)
+#: Model types that normalise queries and keys of each head as well, and what that keeps.
+_NORMED, _NORMED_BYTES = frozenset({"qwen3", "gemma3", "gemma3_text"}), 12.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +129,8 @@ def layer_bytes(workload: Workload, model: ModelSpec, tokens: int) -> float:
       batch x heads x tokens x tokens).
     - 18 + 4 f more where the inputs of adapters are dropped out: each adapted product keeps its own input and mask.
 
+    Other families keep other amounts (`_KEPT`).
+
     Without autocast the 16-bit inputs have 32: 4 f and about 14 more. Korthikanti et al. (2022), equation 2, counts
     34 + 5 a s / h for 16 bits and fused kernels.
 
@@ -126,7 +140,10 @@ def layer_bytes(workload: Workload, model: ModelSpec, tokens: int) -> float:
     (98.0, 146.0)
     """
     wide = model.intermediate / model.hidden
-    kept = (34.0 if workload.has_dropout else 25.0) + 4.0 * wide
+    least, per_width, dropped = _KEPT[model.family]
+    kept = least + per_width * wide + (dropped if workload.has_dropout else 0.0)
+    if model.model_type in _NORMED:
+        kept += _NORMED_BYTES
     if workload.has_adapter_dropout:
         kept += 18.0 + 4.0 * wide
     if not workload.is_mixed:
