@@ -103,10 +103,7 @@ class Campaign:
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Campaign:
-        sizes = {
-            name: TaskSize(**{**size, "token_quantiles": tuple(size["token_quantiles"])})
-            for name, size in value["sizes"].items()
-        }
+        sizes = {name: TaskSize.from_dict(size) for name, size in value["sizes"].items()}
         models = {
             name: ModelSpec(**{**model, "poolings": tuple(model["poolings"])})
             for name, model in value["models"].items()

@@ -69,11 +69,9 @@ class Plan:
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Plan:
-        size = dict(value["size"])
-        size |= {name: tuple(size.get(name, ())) for name in ("token_quantiles", "answer_quantiles")}
         return cls(
             space=space_from_dict(value),
-            size=TaskSize(**size),
+            size=TaskSize.from_dict(value["size"]),
             limits=Limits(**value["limits"]),
             speed=Speed(**value["speed"]),
             defaults=tuple(Pipeline.from_dict(pipeline) for pipeline in value["defaults"]),

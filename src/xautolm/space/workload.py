@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 from xautolm.records import ModelSpec
 
@@ -35,6 +36,13 @@ class TaskSize:
     token_quantiles: tuple[int, ...]
     answer_quantiles: tuple[int, ...] = ()
     read_in: ReadIn = "rows"
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> TaskSize:
+        """From its JSON form, also that of an earlier version."""
+        fields: dict[str, Any] = dict(value)
+        lists = ("token_quantiles", "answer_quantiles")
+        return cls(**{**fields, **{name: tuple(fields.get(name, ())) for name in lists}})
 
 
 @dataclass(frozen=True, slots=True)
