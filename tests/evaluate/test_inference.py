@@ -18,6 +18,7 @@ from xautolm.evaluate.tokens import load_rows, tokenise
 from xautolm.evaluate.training import evaluate_pipeline
 from xautolm.evaluate.trial_data import model_spec
 from xautolm.methods.classifier import load_classifier, load_trainable_state
+from xautolm.methods.readers import load_reader, spelled
 from xautolm.methods.structure import head_parameters
 from xautolm.space.catalogue import read_model
 
@@ -62,7 +63,9 @@ def classifier_probabilities(spec, texts, pairs, folder):
         for parameter in head_parameters(module):
             parameter.requires_grad_(True)
     load_trainable_state(module, load_file(f"{spec['folder']}/checkpoint/trained.safetensors"))
-    tokenise(AutoTokenizer.from_pretrained(model.path), texts, pairs, params["max_length"], folder)
+    reader = load_reader(model)
+    texts, pairs = (rows and spelled(rows, reader, model.family) for rows in (texts, pairs))
+    tokenise(reader, texts, pairs, params["max_length"], folder)
     return softmax(predict_logits(module, load_rows(folder), collator_for(model), torch.device("cpu")))
 
 
@@ -91,6 +94,23 @@ def test_export_predicts_what_was_trained(export, request, tmp_path, make_job, f
     expected = classifier_probabilities(spec, TEXTS, pairs, tmp_path / "tokens")
     assert np.abs(found - expected).max() < 1e-3
     assert found.sum(axis=1) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "pairs"),
+    [
+        *[("t5", "lora", None), ("t5", "head", PAIRS), ("bart", "full", PAIRS), ("llama", "lora", None)],
+        *[("qwen3", "partial", PAIRS), ("modernbert", "lora", PAIRS), ("deberta-v2", "full", None)],
+    ],
+)
+def test_every_family_is_exported_as_it_was_trained(export, tiny_model, tmp_path, make_job, name, method, pairs):
+    """Also where a text names the end of a sequence, and where rows are cut."""
+    model = tiny_model(name)
+    spec, target = export(model, method, epochs=1)
+    texts = [*TEXTS[:-1], "good </s> film </s>"]
+    _, found = predict(target, make_job(model, method)[1], texts, pairs)
+    (tmp_path / "tokens").mkdir()
+    assert np.abs(found - classifier_probabilities(spec, texts, pairs, tmp_path / "tokens")).max() < 1e-3
 
 
 @pytest.mark.parametrize("method", ["full", "lora"])
