@@ -27,7 +27,7 @@ from benchmarks.pretraining.corpus import (
 )
 from benchmarks.pretraining.loop import Budget, Progress, Training, train
 from benchmarks.pretraining.objectives import Batches
-from benchmarks.pretraining.perplexity import score_continuations, score_questions, score_spans, score_text
+from benchmarks.pretraining.perplexity import score_continuations, score_questions, score_restored, score_text
 from benchmarks.pretraining.wording import N_TOKENS, Ids, encode_documents, train_tokenizer
 from benchmarks.pretraining.writing import corpus_facts, write_card, write_model
 from xautolm.errors import UsageError, XAutoLMError
@@ -215,8 +215,8 @@ def measure(
         else:
             sizes = {"n_input": recipe.n_input, "n_target": recipe.n_target}
             found = score_continuations(model, material.tokenizer, ids, **sizes)
-            spans = score_spans(model, material.tokenizer, ids, n_input=recipe.n_input)
-            figures[f"{name}_spans_per_token"] = spans.per_token
+            restored = score_restored(model, material.tokenizer, ids, n_target=recipe.n_target)
+            figures[f"{name}_restored_per_token"] = restored.per_token
         figures[f"{name}_per_token"] = found.per_token
         figures[f"{name}_per_byte"] = found.per_byte
         if name == "wikitext" and recipe.kind == "causal":

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from benchmarks.pretraining.objectives import Batches, CausalBatches, Seq2SeqBatches, Windows, raw_length
+from benchmarks.pretraining.objectives import Batches, CausalBatches, Seq2SeqBatches, Windows
 from benchmarks.pretraining.wording import END_ID, N_TOKENS, PAD_ID, Ids
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["causal", "seq2seq"]
 
-#: Of the first embeddings of the encoder-decoder.
-EMBEDDING_DEVIATION = 0.05
+#: Lowest first bias of attention, and what the other direction costs a head of the encoder.
+FARTHEST, OTHER_WAY = -8.0, -4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ RECIPES: dict[Kind, Recipe] = {
         max_length=512,
         n_rows=16,
         question_share=0.35,
-        continuation_share=0.25,
+        continuation_share=0.15,
         learning_rate=3e-3,
     ),
 }
@@ -129,22 +129,70 @@ def _make_seq2seq(n_tokens: int) -> PreTrainedModel:
         decoder_start_token_id=PAD_ID,
     )
     model = T5ForConditionalGeneration(config)
-    _shrink_embeddings(model)
+    _start_small(model)
+    favour_near_tokens(model)
     return model
 
 
-def _shrink_embeddings(model: PreTrainedModel) -> None:
-    """Start with embeddings as small as a Llama's.
+def _start_small(model: PreTrainedModel) -> None:
+    """Start T5 with weights as small as a Llama's, because it is trained like one.
 
-    T5's have a deviation of 1, so that with tied embeddings each token predicts itself (logit 14 with 192 units) until
-    that is unlearned: the loss stood still from step 120 to 200 (docs/log.md, 2026-11-28). T5 divides what the decoder
-    says by the root of the width before it meets the embeddings; the last norm's weights take that back.
+    T5's own start belongs to Adafactor, whose steps are as large as the weights. With AdamW at Llama's rate its
+    attention, which does not divide by the root of the width of a head, was saturated after a few hundred steps, its
+    feed-forward layers drowned the embeddings 800 to 1, and the loss stood still (docs/log.md, 2026-11-28). So queries
+    are divided here (and learn as much slower, `loop.py`), and the last norm takes back that T5 divides what
+    meets the tied embeddings by the root of the model's width.
     """
     import torch
 
+    deviation = 0.02
+    n_layers = model.config.num_layers + model.config.num_decoder_layers
+    factors = {".q.": model.config.d_kv**-0.5, ".o.": (2 * n_layers) ** -0.5, ".wo.": (2 * n_layers) ** -0.5}
     with torch.no_grad():
-        model.shared.weight.mul_(EMBEDDING_DEVIATION)
+        for name, values in model.named_parameters():
+            if values.ndim > 1:
+                factor = next((factor for part, factor in factors.items() if part in name), 1.0)
+                values.normal_(0.0, deviation * factor)
         model.decoder.final_layer_norm.weight.fill_(model.config.d_model**0.5)
+
+
+def favour_near_tokens(model: PreTrainedModel) -> None:
+    """Start T5's biases of attention by position as ALiBi's: far tokens count less (Press et al. 2022, section 3).
+
+    From T5's own start, around 0, none had passed 0.3 after 800 steps (docs/log.md, 2026-11-28). Slopes
+    are 1, 1/2, 1/4 ...; heads of the encoder look back and ahead in turns.
+    """
+    import torch
+
+    for stack in (model.encoder, model.decoder):
+        table = stack.block[0].layer[0].SelfAttention.relative_attention_bias.weight
+        biases = near_biases(*table.shape, is_two_way=stack is model.encoder)
+        with torch.no_grad():
+            table.copy_(torch.tensor(biases))
+
+
+def near_biases(n_buckets: int, n_heads: int, *, is_two_way: bool) -> list[list[float]]:
+    """Biases by bucket of distance and by head.
+
+    Buckets are T5's: half of them are single distances, the others grow to 128; of a two-way stack the first half of
+    all looks back, the second ahead.
+
+    >>> [round(row[0], 1) for row in near_biases(32, 6, is_two_way=False)][:4]
+    [0.0, -1.0, -2.0, -3.0]
+    >>> table = near_biases(32, 6, is_two_way=True)
+    >>> table[1][0] > table[17][0], table[1][1] < table[17][1]
+    (True, True)
+    """
+    n_way = n_buckets // 2 if is_two_way else n_buckets
+    exact = n_way // 2
+    rows = []
+    for bucket in range(n_buckets):
+        place = bucket % n_way
+        distance = place if place < exact else exact * (128 / exact) ** ((place - exact) / (n_way - exact))
+        is_ahead = bucket >= n_way
+        turned = [OTHER_WAY if is_two_way and is_ahead != (head % 2 == 1) else 0.0 for head in range(n_heads)]
+        rows.append([max(-distance * 2.0**-head, FARTHEST) + turned[head] for head in range(n_heads)])
+    return rows
 
 
 def make_batches(recipe: Recipe, ids: Ids, tokenizer: Tokenizer, seed: int, *, are_short: bool = False) -> Batches:
@@ -154,7 +202,7 @@ def make_batches(recipe: Recipe, ids: Ids, tokenizer: Tokenizer, seed: int, *, a
         windows = Windows(ids, recipe.n_input // factor, seed)
         return CausalBatches(windows, tokenizer, recipe.n_rows * factor, recipe.question_share)
     return Seq2SeqBatches(
-        Windows(ids, raw_length(recipe.n_input), seed),
+        Windows(ids, recipe.n_input - 1 + recipe.n_target, seed),
         tokenizer,
         recipe.n_rows,
         recipe.n_input,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.pretraining.objectives import Batches
+from benchmarks.pretraining.objectives import IGNORED, Batches
 
 if TYPE_CHECKING:
     import torch
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: As for GPT-3 and Llama (Touvron et al. 2023, section 2.3).
 BETAS, WEIGHT_DECAY, MAX_NORM = (0.9, 0.95), 0.1, 1.0
+#: AdamW moves a value by at most its rate: at 0.003 a bias would need 1,000 steps and more to say "the token before".
+POSITION_RATE_FACTOR = 10.0
 CHECKPOINT_S = 300.0
 _LOG_EVERY = 20
 
@@ -139,10 +141,11 @@ def _step(
     import torch
 
     for group in optimizer.param_groups:
-        group["lr"] = factor * training.learning_rate
+        group["lr"] = factor * training.learning_rate * group["rate_factor"]
     batch = {name: torch.from_numpy(values) for name, values in batches.batch(progress.step).items()}
+    labels = batch.pop("labels")
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        loss = training.model(**batch, use_cache=False).loss
+        loss = row_loss(*_forward(training.model, batch, labels))
     loss.backward()
     torch.nn.utils.clip_grad_norm_(training.model.parameters(), MAX_NORM)
     optimizer.step()
@@ -152,14 +155,50 @@ def _step(
     return float(loss.detach())
 
 
-def make_optimizer(model: PreTrainedModel, learning_rate: float) -> torch.optim.Optimizer:
-    """Fused AdamW; matrices decay, norms and biases do not."""
+def _forward(
+    model: PreTrainedModel, batch: dict[str, torch.Tensor], labels: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What a model predicts, shape (rows, tokens, vocabulary), and what it should, shape (rows, tokens)."""
+    if model.config.is_encoder_decoder:
+        shifted = model.prepare_decoder_input_ids_from_labels(labels)
+        return model(**batch, decoder_input_ids=shifted, use_cache=False).logits, labels
+    return model(**batch, use_cache=False).logits[:, :-1], labels[:, 1:]
+
+
+def row_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy, the mean of each row's mean: an answer of three tokens counts as much as a text of a hundred.
+
+    Args:
+        logits: shape (rows, tokens, vocabulary).
+        labels: shape (rows, tokens), -100 where nothing is predicted; at least one label in each row.
+    """
     import torch
 
-    matrices = [p for p in model.parameters() if p.ndim > 1]
-    others = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [{"params": matrices, "weight_decay": WEIGHT_DECAY}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=learning_rate, betas=BETAS, fused=True)
+    nats = torch.nn.functional.cross_entropy(
+        logits.float().flatten(0, 1), labels.reshape(-1), ignore_index=IGNORED, reduction="none"
+    ).view(labels.shape)
+    return (nats.sum(-1) / (labels != IGNORED).sum(-1)).mean()
+
+
+def make_optimizer(model: PreTrainedModel, learning_rate: float) -> torch.optim.Optimizer:
+    """Fused AdamW; matrices decay, norms and biases do not.
+
+    Of a T5, queries learn slower, as its attention does not divide by the root of the width of a head, and the biases
+    of attention by position faster.
+    """
+    import torch
+
+    is_t5 = model.config.is_encoder_decoder
+    groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
+    for name, values in model.named_parameters():
+        decay, factor = WEIGHT_DECAY if values.ndim > 1 else 0.0, 1.0
+        if "relative_attention_bias" in name:
+            decay, factor = 0.0, POSITION_RATE_FACTOR
+        elif is_t5 and ".q." in name:
+            factor = model.config.d_kv**-0.5
+        groups.setdefault((decay, factor), []).append(values)
+    listed = [{"params": found, "weight_decay": decay, "rate_factor": f} for (decay, f), found in groups.items()]
+    return torch.optim.AdamW(listed, lr=learning_rate, betas=BETAS, fused=True)
 
 
 def save_checkpoint(file: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer, progress: Progress) -> None:

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[np.int64]
 #: Labels that no loss is taken of.
 IGNORED = -100
-#: Share of removed tokens and mean length of a span. T5 removes 15 % in spans of 3 (Raffel et al. 2020, section 3.3);
-#: with a budget of minutes more targets per second count (more than 15 % helps masked models too: Wettig et al. 2023).
+#: Share of removed tokens and mean length of a span: BART's text infilling (Lewis et al. 2020, sections 2.2 and 5.1).
 NOISE_SHARE, MEAN_SPAN = 0.3, 3.0
 #: Passages of questions, in tokens, from and below; at most five eighths of a window, for the question to fit.
 PASSAGE_TOKENS = (48, 320)
@@ -124,10 +123,13 @@ class CausalBatches:
 
 @dataclass(frozen=True, slots=True)
 class Seq2SeqBatches:
-    """Removed spans (T5), the next tokens of a text, and answers to questions, mixed by row.
+    """Texts without some of their spans, to be written out; how texts go on; answers to questions: mixed by row.
+
+    T5's own targets, only the removed spans, are few: in half an hour of one core its decoder hardly learned to write
+    (docs/log.md, 2026-11-28). Whole texts as targets are many, and teach to copy.
 
     Attributes:
-        windows: where the text comes from, as long as `raw_length(n_input)`.
+        windows: where the text comes from, of at least `n_input - 1 + n_target` tokens.
         tokenizer: of the text.
         n_rows: rows per batch.
         n_input: tokens that the encoder sees.
@@ -165,8 +167,8 @@ class Seq2SeqBatches:
             if row is not None and len(row[0]) <= self.n_input and len(row[1]) <= self.n_target:
                 return row
         elif draw < self.question_share + self.continuation_share:
-            return continuation_row(window, int(rng.integers(16, len(window) - self.n_target)), self.n_target)
-        return remove_spans(window, rng)
+            return continuation_row(window, int(rng.integers(16, self.n_input)), self.n_target)
+        return remove_spans(window[: self.n_target - 1], rng)
 
 
 def encode(tokenizer: Tokenizer, text: str) -> list[int]:
@@ -185,31 +187,8 @@ def continuation_row(window: Array, n_source: int, n_target: int) -> tuple[Array
     return np.append(window[:n_source], END_ID), window[n_source : n_source + n_target]
 
 
-def raw_length(n_input: int) -> int:
-    """The longest window that fits into `n_input` tokens once spans of it are marks.
-
-    >>> raw_length(256)
-    319
-    """
-    length = n_input
-    while _corrupted_length(length + 1) <= n_input:
-        length += 1
-    return length
-
-
-def _corrupted_length(n: int) -> int:
-    n_noise, n_spans = _noise(n)
-    return n - n_noise + n_spans + 1
-
-
-def _noise(n: int) -> tuple[int, int]:
-    """Tokens to remove, and spans to remove them in."""
-    n_noise = max(1, round(n * NOISE_SHARE))
-    return n_noise, min(max(1, round(n_noise / MEAN_SPAN)), N_SENTINELS)
-
-
 def remove_spans(window: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Span corruption: spans become marks, and the target names each mark with what stood there.
+    """Text infilling: spans of a text become marks, and the target is the text.
 
     Spans and the text between them are cut at random, as T5's `random_spans_noise_mask` does.
 
@@ -218,20 +197,18 @@ def remove_spans(window: Array, rng: np.random.Generator) -> tuple[Array, Array]
 
     >>> source, target = remove_spans(np.arange(100, 110), np.random.default_rng(0))
     >>> source.tolist(), target.tolist()
-    ([100, 101, 102, 103, 104, 105, 106, 2, 1], [2, 107, 108, 109, 1])
+    ([100, 101, 102, 103, 104, 105, 106, 2, 1], [100, 101, 102, 103, 104, 105, 106, 107, 108, 109, 1])
     """
-    n_noise, n_spans = _noise(len(window))
+    n_noise = max(1, round(len(window) * NOISE_SHARE))
+    n_spans = min(max(1, round(n_noise / MEAN_SPAN)), N_SENTINELS)
     removed = _cut(n_noise, n_spans, rng)
     kept = _cut(len(window) - n_noise, n_spans, rng)
     source: list[int] = []
-    target: list[int] = []
     place = 0
     for i, (n_kept, n_removed) in enumerate(zip(kept, removed, strict=True)):
         source += [*window[place : place + n_kept], FIRST_SENTINEL_ID + i]
-        place += n_kept
-        target += [FIRST_SENTINEL_ID + i, *window[place : place + n_removed]]
-        place += n_removed
-    return np.asarray([*source, END_ID], dtype=np.int64), np.asarray([*target, END_ID], dtype=np.int64)
+        place += n_kept + n_removed
+    return np.asarray([*source, END_ID], dtype=np.int64), np.append(window, END_ID)
 
 
 def _cut(n: int, n_pieces: int, rng: np.random.Generator) -> list[int]:

@@ -20,7 +20,6 @@ from benchmarks.pretraining.objectives import (
     encode,
     pad_pairs,
     question_row,
-    raw_length,
     remove_spans,
 )
 from benchmarks.pretraining.questions import ask
@@ -100,9 +99,9 @@ def score_continuations(
     return _score_rows(model, tokenizer, rows)
 
 
-def score_spans(model: PreTrainedModel, tokenizer: Tokenizer, ids: Ids, *, n_input: int) -> Perplexity:
-    """An encoder-decoder on removed spans, which is what it mostly learned; marks and `</s>` count as tokens."""
-    step = raw_length(n_input)
+def score_restored(model: PreTrainedModel, tokenizer: Tokenizer, ids: Ids, *, n_target: int) -> Perplexity:
+    """An encoder-decoder on texts without some of their spans, which is what it mostly learned; `</s>` counts."""
+    step = n_target - 1
     rng = np.random.default_rng(_EVALUATION_SEED)
     starts = range(0, len(ids) - step + 1, step)
     return _score_rows(

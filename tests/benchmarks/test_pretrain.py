@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import gzip
+import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +13,10 @@ import numpy as np
 import pytest
 
 from benchmarks import pretrain
-from benchmarks.pretraining import corpus, loop, objectives, perplexity, questions
+from benchmarks.pretraining import architectures, corpus, loop, objectives, perplexity, questions
 from benchmarks.pretraining.architectures import RECIPES, make_batches, make_model
 from benchmarks.pretraining.corpus import ADDRESS, read_corpus
-from benchmarks.pretraining.loop import Budget, Training, scale, train
+from benchmarks.pretraining.loop import Budget, Training, row_loss, scale, train
 from benchmarks.pretraining.objectives import (
     IGNORED,
     NOISE_SHARE,
@@ -23,10 +24,9 @@ from benchmarks.pretraining.objectives import (
     Seq2SeqBatches,
     Windows,
     continuation_row,
-    raw_length,
     remove_spans,
 )
-from benchmarks.pretraining.perplexity import score_continuations, score_questions, score_spans, score_text
+from benchmarks.pretraining.perplexity import score_continuations, score_questions, score_restored, score_text
 from benchmarks.pretraining.questions import ask
 from benchmarks.pretraining.wording import (
     END_ID,
@@ -63,7 +63,7 @@ def ids(tokenizer):
     return encode_documents(tokenizer, [TEXT, TEXT])
 
 
-@pytest.mark.parametrize("module", [corpus, loop, objectives, perplexity, questions])
+@pytest.mark.parametrize("module", [architectures, corpus, loop, objectives, perplexity, questions])
 def test_examples_in_docstrings_are_true(module):
     result = doctest.testmod(module)
 
@@ -142,22 +142,21 @@ def test_windows_of_an_epoch_cover_the_text_once_and_the_next_epoch_is_another_o
     assert [w.tolist() for w in first] != [w.tolist() for w in second]
 
 
-def test_removed_spans_put_back_give_the_text():
+def test_a_text_without_spans_is_to_be_written_out_in_full():
     rng = np.random.default_rng(0)
-    window = np.arange(100, 100 + raw_length(256))
+    window = np.arange(100, 220)
     source, target = remove_spans(window, rng)
+    marks = [token for token in source.tolist() if token < 100 and token != END_ID]
+    kept = [token for token in source.tolist() if token >= 100]
 
-    assert len(source) <= 256
-    pieces, current = {}, None
-    for token in target[:-1].tolist():
-        if token < 100:
-            current = pieces.setdefault(token, [])
-        else:
-            current.append(token)
-    restored = [t for token in source[:-1].tolist() for t in (pieces[token] if token < 100 else [token])]
-    assert restored == window.tolist()
-    assert sum(map(len, pieces.values())) == round(NOISE_SHARE * len(window))
-    assert source[-1] == target[-1] == END_ID
+    assert target.tolist() == [*window.tolist(), END_ID]
+    assert source[-1] == END_ID
+    assert len(kept) == len(window) - round(NOISE_SHARE * len(window))
+    assert kept == sorted(kept)
+    assert marks == list(range(FIRST_SENTINEL_ID, FIRST_SENTINEL_ID + round(NOISE_SHARE * len(window) / 3)))
+    # A mark stands for the tokens that are missing between its neighbours.
+    gaps = [b - a - 1 for a, b in itertools.pairwise(kept) if b - a > 1]
+    assert len(gaps) in {len(marks), len(marks) - 1}
 
 
 def test_a_continuation_begins_where_its_input_stops():
@@ -197,12 +196,12 @@ def test_a_share_of_causal_windows_are_questions_and_all_have_the_length(ids, to
 
 
 def test_rows_of_the_encoder_decoder_are_a_mixture_within_its_lengths(ids, tokenizer):
-    batches = Seq2SeqBatches(Windows(ids, raw_length(256), 0), tokenizer, 8, 256, 129, 0.3, 0.3)
+    batches = Seq2SeqBatches(Windows(ids, 383, 0), tokenizer, 8, 256, 128, 0.3, 0.3)
     kinds = {"question": 0, "spans": 0, "continuation": 0}
     for i in range(20):
         batch = batches.batch(i)
         assert batch["input_ids"].shape[1] <= 256
-        assert batch["labels"].shape[1] <= 129
+        assert batch["labels"].shape[1] <= 128
         for source, target in zip(batch["input_ids"], batch["labels"], strict=True):
             if FIRST_SENTINEL_ID in source:
                 kinds["spans"] += 1
@@ -308,7 +307,7 @@ def test_an_encoder_decoder_is_scored_on_spans_continuations_and_questions(ids, 
 
     assert continued.n_tokens == 16 * (len(ids) // 63)
     assert continued.n_bytes > continued.n_tokens
-    assert score_spans(model, tokenizer, ids, n_input=48).per_token > 50
+    assert score_restored(model, tokenizer, ids, n_target=16).per_token > 50
     assert score_questions(model, tokenizer, np.concatenate([ids] * 3), 5) == 0.0
 
 
@@ -340,3 +339,26 @@ def test_a_budget_is_minutes_or_steps(budget, tmp_path, capsys):
     assert code == UsageError.exit_code
     assert "`--minutes` or `--steps`" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_every_row_counts_the_same_in_the_loss():
+    """A row of one label and a row of three: the mean of two means, not of four labels."""
+    import torch
+
+    logits = torch.zeros(2, 3, 4)
+    logits[0, 0, 1] = 100.0
+    labels = torch.tensor([[1, IGNORED, IGNORED], [0, 1, 2]])
+
+    assert float(row_loss(logits, labels)) == pytest.approx(np.log(4) / 2)
+
+
+def test_the_encoder_decoder_starts_with_a_sense_of_near_and_far():
+    """A head that looks back prefers the token before to a far one and to the next; its neighbour looks ahead."""
+    model = make_model("seq2seq", N_TOKENS)
+    for stack in (model.encoder, model.decoder):
+        attention = stack.block[0].layer[0].SelfAttention
+        bias = attention.compute_bias(40, 40)[0].detach()
+        assert bias[0, 20, 19] > bias[0, 20, 10]
+        if stack is model.encoder:
+            assert bias[0, 20, 19] > bias[0, 20, 21]
+            assert bias[1, 20, 21] > bias[1, 20, 19]
