@@ -14,8 +14,11 @@ demo: install
 test: check
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations=10
 
+# Tests of many small trainings share the cores; those that limit, kill or time processes have the machine to themselves.
+SHARING := tests/methods tests/test_matrix.py tests/evaluate/test_text_formulation.py
 test-slow: dev
-	$(BIN)/python -m pytest -q -m slow --timeout=1200 --durations=10
+	$(BIN)/python -m pytest -q -m slow -n 2 --timeout=1200 --durations=10 $(SHARING)
+	$(BIN)/python -m pytest -q -m slow --timeout=1200 --durations=10 $(addprefix --ignore=,$(SHARING)) tests
 
 check: dev
 	$(BIN)/ruff check src tests benchmarks examples

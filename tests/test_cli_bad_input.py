@@ -183,7 +183,7 @@ def test_all_wrong_settings_are_listed_at_once(refused, data):
     ids=lambda value: " ".join(value) if value and value[0].startswith("--") else "",
 )
 def test_option_that_cannot_be_used(refused, data, args, expected, monkeypatch):
-    monkeypatch.setattr("xautolm.preparation.visible_gpus", list)
+    monkeypatch.setattr("xautolm.planning.visible_gpus", list)
     message = refused(*fit(data, *args))
     assert all(part in message for part in expected), message
 
