@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,6 +42,8 @@ WARMUP_STEPS = 100
 #: Tokens of the validation text that are scored at every checkpoint.
 _GLANCE_TOKENS = 8_192
 _N_QUESTIONS = 1000
+#: Of each text, for the final figures of the encoder-decoder, which reads them twice.
+_N_SEQ2SEQ_TOKENS = 100_000
 
 Say = Callable[[str], None]
 
@@ -185,31 +187,27 @@ def _stored_ids(file: Path, tokenizer: Tokenizer, texts: Sequence[str]) -> Ids:
 def _glance(model: PreTrainedModel, material: Material, recipe: Recipe) -> str:
     """What is said of a model while it trains, on the start of the validation text."""
     model.eval()
-    figures = measure(model, material, recipe, n_tokens=_GLANCE_TOKENS, n_questions=100)
+    figures = measure(model, material, recipe, {"validation": material.validation[:_GLANCE_TOKENS]}, n_questions=100)
     return "  ".join(["checkpoint:", *(f"{name} {value:.3f}" for name, value in figures.items())])
 
 
 def measure(
-    model: PreTrainedModel, material: Material, recipe: Recipe, *, n_tokens: int | None, n_questions: int
+    model: PreTrainedModel, material: Material, recipe: Recipe, texts: Mapping[str, Ids], *, n_questions: int
 ) -> dict[str, float]:
     """Score a model on text that it has not seen.
 
     Args:
         model: in evaluation mode.
-        material: holds the texts.
+        material: whose validation text is asked about.
         recipe: of the model.
-        n_tokens: of the validation text, from its start; None = all, and the other texts too.
+        texts: ids by name; perplexities get the names, `wikitext` also one per word, if it is whole.
         n_questions: on the validation text.
 
     Returns:
         Perplexities and shares, by the names that the model cards use.
     """
-    texts = {"validation": material.validation}
-    if n_tokens is None:
-        texts |= {"wikitext": material.wikitext, "address": material.address}
     figures: dict[str, float] = {}
-    for name, whole in texts.items():
-        ids = whole[:n_tokens]
+    for name, ids in texts.items():
         if recipe.kind == "causal":
             found = score_text(model, material.tokenizer, ids, length=recipe.n_input, stride=recipe.n_input // 2)
         else:
@@ -219,7 +217,7 @@ def measure(
             figures[f"{name}_restored_per_token"] = restored.per_token
         figures[f"{name}_per_token"] = found.per_token
         figures[f"{name}_per_byte"] = found.per_byte
-        if name == "wikitext" and recipe.kind == "causal":
+        if name == "wikitext" and recipe.kind == "causal" and len(ids) == len(material.wikitext):
             figures["wikitext_per_word"] = float(np.exp(found.nats / material.n_wikitext_words))
     figures["questions_right"] = score_questions(model, material.tokenizer, material.validation, n_questions)
     return figures
@@ -228,7 +226,10 @@ def measure(
 def _finish(out: Path, model: PreTrainedModel, material: Material, recipe: Recipe, progress: Progress) -> None:
     n_bytes = write_model(model, material.tokenizer, recipe, out)
     model.eval()
-    figures = measure(model, material, recipe, n_tokens=None, n_questions=_N_QUESTIONS)
+    n_tokens = _N_SEQ2SEQ_TOKENS if recipe.kind == "seq2seq" else None
+    texts = {"validation": material.validation, "wikitext": material.wikitext, "address": material.address}
+    scored = {name: ids[:n_tokens] for name, ids in texts.items()}
+    figures = measure(model, material, recipe, scored, n_questions=_N_QUESTIONS)
     n_params = sum(p.numel() for p in model.parameters())
     write_card(out, recipe, corpus_facts(material.n_bytes, len(material.train), n_params, n_bytes, progress), figures)
     for name, value in figures.items():

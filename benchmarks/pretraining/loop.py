@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.pretraining.objectives import IGNORED, Batches
+from benchmarks.pretraining.objectives import Batches
 
 if TYPE_CHECKING:
     import torch
@@ -143,9 +143,8 @@ def _step(
     for group in optimizer.param_groups:
         group["lr"] = factor * training.learning_rate * group["rate_factor"]
     batch = {name: torch.from_numpy(values) for name, values in batches.batch(progress.step).items()}
-    labels = batch.pop("labels")
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        loss = row_loss(*_forward(training.model, batch, labels))
+        loss = training.model(**batch, use_cache=False).loss
     loss.backward()
     torch.nn.utils.clip_grad_norm_(training.model.parameters(), MAX_NORM)
     optimizer.step()
@@ -153,31 +152,6 @@ def _step(
     progress.step += 1
     progress.tokens += batches.n_tokens
     return float(loss.detach())
-
-
-def _forward(
-    model: PreTrainedModel, batch: dict[str, torch.Tensor], labels: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """What a model predicts, shape (rows, tokens, vocabulary), and what it should, shape (rows, tokens)."""
-    if model.config.is_encoder_decoder:
-        shifted = model.prepare_decoder_input_ids_from_labels(labels)
-        return model(**batch, decoder_input_ids=shifted, use_cache=False).logits, labels
-    return model(**batch, use_cache=False).logits[:, :-1], labels[:, 1:]
-
-
-def row_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy, the mean of each row's mean: an answer of three tokens counts as much as a text of a hundred.
-
-    Args:
-        logits: shape (rows, tokens, vocabulary).
-        labels: shape (rows, tokens), -100 where nothing is predicted; at least one label in each row.
-    """
-    import torch
-
-    nats = torch.nn.functional.cross_entropy(
-        logits.float().flatten(0, 1), labels.reshape(-1), ignore_index=IGNORED, reduction="none"
-    ).view(labels.shape)
-    return (nats.sum(-1) / (labels != IGNORED).sum(-1)).mean()
 
 
 def make_optimizer(model: PreTrainedModel, learning_rate: float) -> torch.optim.Optimizer:

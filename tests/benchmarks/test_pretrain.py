@@ -16,7 +16,7 @@ from benchmarks import pretrain
 from benchmarks.pretraining import architectures, corpus, loop, objectives, perplexity, questions
 from benchmarks.pretraining.architectures import RECIPES, make_batches, make_model
 from benchmarks.pretraining.corpus import ADDRESS, read_corpus
-from benchmarks.pretraining.loop import Budget, Training, row_loss, scale, train
+from benchmarks.pretraining.loop import Budget, Training, scale, train
 from benchmarks.pretraining.objectives import (
     IGNORED,
     NOISE_SHARE,
@@ -339,17 +339,6 @@ def test_a_budget_is_minutes_or_steps(budget, tmp_path, capsys):
     assert code == UsageError.exit_code
     assert "`--minutes` or `--steps`" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
-
-
-def test_every_row_counts_the_same_in_the_loss():
-    """A row of one label and a row of three: the mean of two means, not of four labels."""
-    import torch
-
-    logits = torch.zeros(2, 3, 4)
-    logits[0, 0, 1] = 100.0
-    labels = torch.tensor([[1, IGNORED, IGNORED], [0, 1, 2]])
-
-    assert float(row_loss(logits, labels)) == pytest.approx(np.log(4) / 2)
 
 
 def test_the_encoder_decoder_starts_with_a_sense_of_near_and_far():
