@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.pretraining.architectures import RECIPES, Kind, Recipe, make_batches, make_model
+from benchmarks.pretraining.architectures import RECIPES, Kind, Recipe, borrow_embeddings, make_batches, make_model
 from benchmarks.pretraining.corpus import (
     ADDRESS,
     DEFAULT_CORPUS,
@@ -102,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--out", type=Path, help="folder of the model (default: its name in the work folder)")
     parser.add_argument("--rate", type=float, help="highest learning rate (default: the recipe's)")
+    parser.add_argument("--embeddings", type=Path, help="folder of a model of the same work folder to take them from")
     parser.add_argument("--seed", type=int, default=0, help="of weights and batches (default: %(default)s)")
     return parser
 
@@ -113,6 +114,8 @@ def _run(options: argparse.Namespace, recipe: Recipe, n_tokens: int, should_stop
     material = prepare(options.corpus, options.work, n_tokens)
     torch.manual_seed(options.seed)
     model = make_model(recipe.kind, n_tokens)
+    if options.embeddings:
+        borrow_embeddings(model, options.embeddings)
     checkpoint = options.work / f"{recipe.name}.pt"
     n_params = sum(p.numel() for p in model.parameters())
     _say(f"{recipe.name}: {n_params} parameters, {len(material.train)} tokens of training text")

@@ -9,10 +9,12 @@ of 192 units 12,700 with 256 tokens and 6,000 with 512.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from benchmarks.pretraining.objectives import Batches, CausalBatches, Seq2SeqBatches, Windows
 from benchmarks.pretraining.wording import END_ID, N_TOKENS, PAD_ID, Ids
+from xautolm.errors import UsageError
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -76,7 +78,7 @@ RECIPES: dict[Kind, Recipe] = {
         n_rows=16,
         question_share=0.35,
         continuation_share=0.15,
-        learning_rate=3e-3,
+        learning_rate=1e-3,
     ),
 }
 
@@ -154,6 +156,30 @@ def _start_small(model: PreTrainedModel) -> None:
                 factor = next((factor for part, factor in factors.items() if part in name), 1.0)
                 values.normal_(0.0, deviation * factor)
         model.decoder.final_layer_norm.weight.fill_(model.config.d_model**0.5)
+
+
+def borrow_embeddings(model: PreTrainedModel, folder: Path) -> None:
+    """Start with the embeddings of another model of the same tokenizer and width: they are the slowest to learn.
+
+    Args:
+        model: changed in place.
+        folder: of a model with safetensors weights.
+
+    Raises:
+        UsageError: its embeddings have another shape.
+    """
+    import torch
+    from transformers import AutoModel
+
+    found = AutoModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True).get_input_embeddings().weight
+    own = model.get_input_embeddings().weight
+    if found.shape != own.shape:
+        raise UsageError(
+            f"expected embeddings of shape {tuple(own.shape)} in `{folder}`, found {tuple(found.shape)}; name a model "
+            "that was pretrained in the same work folder"
+        )
+    with torch.no_grad():
+        own.copy_(found)
 
 
 def favour_near_tokens(model: PreTrainedModel) -> None:

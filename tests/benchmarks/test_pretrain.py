@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks import pretrain
 from benchmarks.pretraining import architectures, corpus, loop, objectives, perplexity, questions
-from benchmarks.pretraining.architectures import RECIPES, make_batches, make_model
+from benchmarks.pretraining.architectures import RECIPES, borrow_embeddings, make_batches, make_model
 from benchmarks.pretraining.corpus import ADDRESS, read_corpus
 from benchmarks.pretraining.loop import Budget, Training, scale, train
 from benchmarks.pretraining.objectives import (
@@ -339,6 +339,17 @@ def test_a_budget_is_minutes_or_steps(budget, tmp_path, capsys):
     assert code == UsageError.exit_code
     assert "`--minutes` or `--steps`" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_embeddings_are_taken_from_a_model_of_the_same_shape_only(tmp_path):
+    causal, seq2seq = make_model("causal", N_TOKENS), make_model("seq2seq", N_TOKENS)
+    causal.save_pretrained(tmp_path)
+    borrow_embeddings(seq2seq, tmp_path)
+
+    assert (seq2seq.shared.weight == causal.model.embed_tokens.weight).all()
+    assert (seq2seq.lm_head.weight == causal.model.embed_tokens.weight).all()
+    with pytest.raises(UsageError, match=r"shape \(300, 192\)"):
+        borrow_embeddings(make_model("seq2seq", 300), tmp_path)
 
 
 def test_the_encoder_decoder_starts_with_a_sense_of_near_and_far():
