@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 from sklearn.utils.class_weight import compute_class_weight
 
-from xautolm.evaluate import training
+from xautolm.evaluate import training, trial_data
 from xautolm.evaluate.formulations import sequence
 from xautolm.evaluate.job_folder import DivergedError, InvalidPipelineError
 from xautolm.evaluate.loss import CrossEntropy, class_weights
@@ -119,7 +119,7 @@ def test_the_best_checkpoint_is_kept_and_not_the_last(make_job, tiny_bert, monke
 
 
 def test_final_scores_are_those_of_the_whole_validation_set(make_job, tiny_bert, monkeypatch):
-    monkeypatch.setattr(sequence, "subset_size", lambda *_: 8)
+    monkeypatch.setattr(trial_data, "subset_size", lambda *_: 8)
     n_rows = []
     score = training.task_scores
     monkeypatch.setattr(

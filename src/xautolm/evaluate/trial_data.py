@@ -167,3 +167,10 @@ def subset_size(n_rows: int, epochs: int, n_validation: int) -> int:
     """
     affordable = round(_VALIDATION_SHARE * 3 / N_VALIDATIONS * n_rows * epochs)
     return min(n_validation, MAX_SUBSET, max(_MIN_SUBSET, affordable))
+
+
+def affordable_subset(data: TrialData, epochs: int, seed: int) -> list[int]:
+    """The fixed validation subset of a training whose predictions are forward passes."""
+    targets = data.targets["validation"]
+    n_rows = subset_size(len(data.train_rows), epochs, len(targets))
+    return stratified_subset(strata(targets), n_rows / max(len(targets), 1), seed)

@@ -19,7 +19,7 @@ from xautolm.evaluate.formulations.formulation import Loss, Params, Predicted
 from xautolm.evaluate.job_folder import DivergedError
 from xautolm.evaluate.loss import BinaryCrossEntropy, CrossEntropy, SquaredError, class_weights, positive_weights
 from xautolm.evaluate.metrics import softmax
-from xautolm.evaluate.trial_data import TrialData, prepare_data, strata, stratified_subset, subset_size
+from xautolm.evaluate.trial_data import TrialData, affordable_subset, prepare_data
 from xautolm.methods.classifier import load_classifier, to_hugging_face
 from xautolm.methods.readers import spelled
 from xautolm.methods.structure import final_linear
@@ -78,9 +78,7 @@ class SequenceFormulation:
         return CrossEntropy(_tensor(class_weights(targets, data.n_outputs) if is_weighted else None, device))
 
     def monitored_rows(self, data: SequenceData, params: Params, seed: int) -> Sequence[int]:
-        targets = data.targets["validation"]
-        n_rows = subset_size(len(data.train_rows), int(params["epochs"]), len(targets))
-        return stratified_subset(strata(targets), n_rows / max(len(targets), 1), seed)
+        return affordable_subset(data, int(params["epochs"]), seed)
 
     def predict(
         self,

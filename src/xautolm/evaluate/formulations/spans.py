@@ -41,14 +41,7 @@ from xautolm.evaluate.formulations.windows import (
 from xautolm.evaluate.job_folder import InvalidPipelineError
 from xautolm.evaluate.loss import finite
 from xautolm.evaluate.spotting import AnswerForm, Span, answer_form, find_answer
-from xautolm.evaluate.trial_data import (
-    TrialData,
-    read_targets,
-    strata,
-    stratified_subset,
-    subset_size,
-    training_rows,
-)
+from xautolm.evaluate.trial_data import TrialData, affordable_subset, read_targets, training_rows
 from xautolm.methods.heads import load_with_head
 from xautolm.records import ModelSpec
 
@@ -144,9 +137,7 @@ class SpansFormulation:
         return SpanLoss()
 
     def monitored_rows(self, data: SpanData, params: Params, seed: int) -> Sequence[int]:
-        targets = data.targets["validation"]
-        n_rows = subset_size(len(data.train_rows), int(params["epochs"]), len(targets))
-        return stratified_subset(strata(targets), n_rows / max(len(targets), 1), seed)
+        return affordable_subset(data, int(params["epochs"]), seed)
 
     def predict(
         self,

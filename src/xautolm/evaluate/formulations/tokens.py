@@ -29,14 +29,7 @@ from xautolm.evaluate.formulations.windows import (
 from xautolm.evaluate.formulations.words import cut_words
 from xautolm.evaluate.loss import class_weights, finite
 from xautolm.evaluate.metrics.entities import OUTSIDE
-from xautolm.evaluate.trial_data import (
-    TrialData,
-    read_targets,
-    strata,
-    stratified_subset,
-    subset_size,
-    training_rows,
-)
+from xautolm.evaluate.trial_data import TrialData, affordable_subset, read_targets, training_rows
 from xautolm.methods.heads import load_with_head
 from xautolm.records import ModelSpec
 
@@ -116,9 +109,7 @@ class TokensFormulation:
         return TagCrossEntropy(torch.tensor(class_weights(tags, len(data.names)), dtype=torch.float32, device=device))
 
     def monitored_rows(self, data: TagData, params: Params, seed: int) -> Sequence[int]:
-        targets = data.targets["validation"]
-        n_rows = subset_size(len(data.train_rows), int(params["epochs"]), len(targets))
-        return stratified_subset(strata(targets), n_rows / max(len(targets), 1), seed)
+        return affordable_subset(data, int(params["epochs"]), seed)
 
     def predict(
         self,
