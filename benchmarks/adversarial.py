@@ -21,16 +21,17 @@ import numpy.typing as npt
 
 from benchmarks.replay import provenance
 from benchmarks.replaying.analytic import made_up_task, past_of
-from benchmarks.replaying.simulate import run_strategy, volumes
-from benchmarks.replaying.strategies import (
+from benchmarks.replaying.figures import volumes
+from benchmarks.replaying.ours import (
     Direct,
-    Strategy,
     ours_cold,
     ours_misled,
     ours_misled_knn,
     ours_misled_reference,
     ours_warm,
 )
+from benchmarks.replaying.searcher import Strategy
+from benchmarks.replaying.simulate import run_strategy
 from benchmarks.replaying.tasks import N_TRIALS
 from xautolm.records import FAILURES
 from xautolm.search.ranking import Ranking

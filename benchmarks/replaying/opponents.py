@@ -1,4 +1,4 @@
-"""Optuna's samplers, and ours for any study, as strategies of the replay: what the default search was chosen against.
+"""Optuna's samplers as strategies of the replay.
 
 They search the unfiltered space and are told of failures in the two ways that users choose between: as failed trials
 ("caught"), or as scores of 0 that took the whole time limit ("penalised").
@@ -11,15 +11,12 @@ from dataclasses import replace
 
 from optuna.samplers import BaseSampler, NSGAIISampler, TPESampler
 
+from benchmarks.replaying.searcher import Searcher, Strategy
 from benchmarks.replaying.simulate import OBJECTIVES
 from benchmarks.replaying.tasks import RecordedTask
 from xautolm.records import Experience, Pipeline, TrialResult
-from xautolm.search.experience_sampler import ExperienceSampler
 from xautolm.search.loop import Asker
 from xautolm.search.samplers import StudyAsker
-
-#: (task, experiences of the other tasks, seed) -> who proposes.
-Opponent = Callable[[RecordedTask, Sequence[Experience], int], Asker]
 
 
 class Penalised:
@@ -46,17 +43,12 @@ class Penalised:
         return replace(result, status="ok", error=None, scores=scores, cost=cost)
 
 
-def _study(build: Callable[[int], BaseSampler], *, is_penalised: bool = False) -> Opponent:
-    def opponent(task: RecordedTask, others: Sequence[Experience], seed: int) -> Asker:
+def _study(build: Callable[[int], BaseSampler], *, is_penalised: bool = False) -> Strategy:
+    def strategy(task: RecordedTask, others: Sequence[Experience], seed: int) -> Searcher:
         asker = StudyAsker(build(seed), task.plan.space, OBJECTIVES)
-        return Penalised(asker, task.plan.limits.time_s) if is_penalised else asker
+        return Searcher(Penalised(asker, task.plan.limits.time_s) if is_penalised else asker)
 
-    return opponent
-
-
-def any_study(task: RecordedTask, others: Sequence[Experience], seed: int) -> Asker:
-    """`ExperienceSampler` on the unfiltered space, cold: it knows nothing of costs or models."""
-    return StudyAsker(ExperienceSampler(space=task.plan.space, seed=seed), task.plan.space, OBJECTIVES)
+    return strategy
 
 
 tpe_caught = _study(lambda seed: TPESampler(seed=seed))

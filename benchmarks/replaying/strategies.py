@@ -1,214 +1,100 @@
-"""The strategies that a replay compares. Each is made anew for every search."""
+"""The table of strategies that a replay compares, and of the ablations of ours."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
 from types import MappingProxyType
-from typing import Any
 
-import numpy as np
+from benchmarks.replaying import ablated, opponents, ours, published, smac_search, transfer_search, uniform
+from benchmarks.replaying.searcher import Strategy
 
-from benchmarks.replaying.opponents import Opponent, any_study, nsga_penalised, tpe_caught, tpe_penalised
-from benchmarks.replaying.simulate import OBJECTIVES
-from benchmarks.replaying.tasks import RecordedTask
-from xautolm.prior.anatomy import ModelBook
-from xautolm.prior.evidence import Rated, rate
-from xautolm.prior.knn import KnnOptions, build_knn_prior
-from xautolm.prior.learned import learn
-from xautolm.prior.lessons import Lessons
-from xautolm.prior.model import SearchModel
-from xautolm.prior.physics import Physicist
-from xautolm.prior.presets import PRESETS
-from xautolm.prior.reference import build_reference_prior, cold_prior
-from xautolm.prior.similarity import DistanceOptions
-from xautolm.records import Experience, Pipeline, Prior, TrialError, TrialResult
-from xautolm.search.loop import Asker, Stopper
-from xautolm.search.nspe import SEARCH_DEFECTS, Nspe, NspeOptions
-from xautolm.search.plan import FitCheck
-from xautolm.search.ranking import Ranking
-from xautolm.search.samplers import Proposing
-from xautolm.search.stopping import FrontStopper, past_gains
-from xautolm.space.params import Space
+#: The strategy that the others' times and wins are measured against, ours, and ours without experience.
+RIVAL, OURS, OURS_COLD = "published cold", "ours warm", "ours cold"
+MISLED = "ours (adversarial store)"
+WARM_PUBLISHED = "published warm (high)"
 
 
 @dataclass(frozen=True, slots=True)
-class Searcher:
-    """A strategy at work on one task: who proposes, and who stops running trials (None = nobody)."""
+class Entry:
+    """A strategy and what has to be known to run and to cache it.
 
-    asker: Asker
-    stopper: Stopper | None = None
-
-
-#: (task, experiences of the other tasks, seed) -> a searcher.
-Strategy = Callable[[RecordedTask, Sequence[Experience], int], Searcher]
-
-
-class Uniform:
-    """Draws every decision uniformly."""
-
-    def __init__(self, space: Space, seed: int) -> None:
-        self._model, self._seed = SearchModel.uniform(space), seed
-
-    def ask(self, trial_id: int, seen: Sequence[TrialResult], running: Sequence[Pipeline] = ()) -> Pipeline:
-        return self._model.sample(np.random.default_rng([self._seed, trial_id]))
-
-    def tell(self, result: TrialResult) -> None: ...
-
-
-class Direct:
-    """Our proposals without a study around them.
-
-    Args:
-        proposing: makes them.
+    Attributes:
+        make: the strategy.
+        code: modules that make its proposals.
+        is_followed: whether what these import of the product belongs to its version too. That of other people's
+            optimizers is their library's.
+        reads_store: whether the experiences of other tasks matter to it.
+        max_seeds: seeds at most, for those that are slow; None = as many as asked for.
+        package: what has to be installed beyond the product's own dependencies.
     """
 
-    def __init__(self, proposing: Proposing) -> None:
-        self.proposing = proposing
+    make: Strategy
+    code: tuple[str, ...]
+    is_followed: bool = False
+    reads_store: bool = True
+    max_seeds: int | None = None
+    package: str | None = None
 
-    def ask(self, trial_id: int, seen: Sequence[TrialResult], running: Sequence[Pipeline] = ()) -> Pipeline:
-        return self.proposing.propose(trial_id, seen, running)
-
-    def tell(self, result: TrialResult) -> None: ...
-
-
-def rated(task: RecordedTask, others: Sequence[Experience], options: DistanceOptions | None = None) -> list[Rated]:
-    """The experiences of the other tasks with their distances."""
-    options = options or DistanceOptions()
-    return rate(others, task.profile, task.fingerprint, task.sketch, options=options)
+    @property
+    def is_installed(self) -> bool:
+        return self.package is None or find_spec(self.package) is not None
 
 
-def random_search(task: RecordedTask, others: Sequence[Experience], seed: int) -> Searcher:
-    """Uniform draws, nothing checked."""
-    return Searcher(Uniform(task.plan.space, seed))
+def _opponent(make: Strategy) -> Entry:
+    return Entry(make, (opponents.__name__, "xautolm.search.samplers"), reads_store=False)
 
 
-def published_cold(task: RecordedTask, others: Sequence[Experience], seed: int) -> Searcher:
-    """The published search from nothing, on the unfiltered space."""
-    return Searcher(Nspe(task.plan.space, cold_prior(), OBJECTIVES, seed))
+def _published(make: Strategy, *, reads_store: bool = True) -> Entry:
+    return Entry(make, (published.__name__,), is_followed=True, reads_store=reads_store)
 
 
-def published_filtered(task: RecordedTask, others: Sequence[Experience], seed: int) -> Searcher:
-    """The published search from nothing, with our estimates of what fits."""
-    return Searcher(Nspe(task.plan.space, cold_prior(), OBJECTIVES, seed, fits=FitCheck(task.plan)))
+def _ours(make: Strategy, *, reads_store: bool = True) -> Entry:
+    return Entry(make, (ours.__name__,), is_followed=True, reads_store=reads_store)
 
 
-def published_warm(task: RecordedTask, others: Sequence[Experience], seed: int) -> Searcher:
-    """The published warm start at its tuned "high" setting, with its defects."""
-    options = PRESETS["liar", "high", "liar"].options()
-    prior = build_reference_prior(task.plan.space, rated(task, others, options.distance), options)
-    return Searcher(Nspe(task.plan.space, prior, OBJECTIVES, seed, options=NspeOptions(defects=SEARCH_DEFECTS)))
-
-
-def _knn(options: KnnOptions) -> Strategy:
-    def strategy(task: RecordedTask, others: Sequence[Experience], seed: int) -> Searcher:
-        prior = build_knn_prior(task.plan.space, rated(task, others), task.profile, options)
-        return Searcher(Nspe(task.plan.space, prior, OBJECTIVES, seed))
-
-    return strategy
-
-
-def _alone(opponent: Opponent) -> Strategy:
-    def strategy(task: RecordedTask, others: Sequence[Experience], seed: int) -> Searcher:
-        return Searcher(opponent(task, others, seed))
-
-    return strategy
-
-
-def ours_cold(task: RecordedTask, others: Sequence[Experience], seed: int) -> Searcher:
-    """Our search without experience."""
-    return _ranking(task, cold_prior(), (), seed)
-
-
-def ours_warm(task: RecordedTask, others: Sequence[Experience], seed: int) -> Searcher:
-    """Our search with the learned prior."""
-    return _ranking(task, learned_prior(task, tuple(others)), others, seed)
-
-
-def ours_reference(task: RecordedTask, others: Sequence[Experience], seed: int) -> Searcher:
-    """Our search with the published warm start of its model, without predictors."""
-    prior = build_reference_prior(task.plan.space, rated(task, others, DistanceOptions.published()))
-    return _ranking(task, prior, others, seed)
-
-
-def ours_misled(task: RecordedTask, others: Sequence[Experience], seed: int) -> Searcher:
-    """Our search with a store in which scores and failures are reversed."""
-    return _ranking(task, learned_prior(task, reversed_experiences(tuple(others))), (), seed)
-
-
-def ours_misled_reference(task: RecordedTask, others: Sequence[Experience], seed: int) -> Searcher:
-    """Our search with the published warm start of its model from such a store, without predictors."""
-    return ours_reference(task, reversed_experiences(tuple(others)), seed)
-
-
-def ours_misled_knn(task: RecordedTask, others: Sequence[Experience], seed: int) -> Searcher:
-    """Our search with the repaired kNN warm start from such a store, without predictors."""
-    lies = reversed_experiences(tuple(others))
-    return _ranking(task, build_knn_prior(task.plan.space, rated(task, lies), task.profile), (), seed)
-
-
-def _ranking(task: RecordedTask, prior: Prior, others: Sequence[Experience], seed: int) -> Searcher:
-    ranking = Ranking(task.plan, prior, task.profile, OBJECTIVES, seed=seed)
-    past = past_gains(e.result for e in others)
-    return Searcher(Direct(ranking), FrontStopper(OBJECTIVES, (), past))
-
-
-_PRIORS: dict[tuple[str, int], Prior] = {}
-
-
-def learned_prior(task: RecordedTask, others: tuple[Experience, ...]) -> Prior:
-    """The prior as a run builds it; made once per task and set of experiences."""
-    key = (task.name, hash(tuple((e.run_id, e.result.trial_id, e.result.status) for e in others)))
-    if key not in _PRIORS:
-        near, score = rated(task, others), OBJECTIVES[0]
-        predictors = learn(Lessons.of(near, Physicist(ModelBook(task.plan.space.models.values())), score))
-        prior = build_reference_prior(task.plan.space, near)
-        _PRIORS[key] = replace(prior, kind="learned", learned=predictors.to_dict())
-    return _PRIORS[key]
-
-
-@lru_cache(maxsize=8)
-def _lie(name: str) -> Any:
-    return TrialError("oom_train", f"made up for {name}")
-
-
-def reversed_experiences(experiences: tuple[Experience, ...]) -> tuple[Experience, ...]:
-    """What worked well failed, what failed worked, and the order of the scores is turned round inside each task."""
-    by_task: dict[str, list[float]] = {}
-    for experience in experiences:
-        if experience.result.is_ok:
-            by_task.setdefault(experience.dataset_id, []).append(experience.result.scores["f1"])
-    found = []
-    for experience in experiences:
-        result, scores = experience.result, sorted(by_task[experience.dataset_id])
-        if not result.is_ok:
-            lie = replace(result, status="ok", error=None, scores={"f1": scores[-1], "accuracy": scores[-1]})
-        elif result.scores["f1"] >= scores[len(scores) // 2]:
-            lie = replace(result, status="oom", error=_lie(experience.dataset_id), scores={}, curve=())
-        else:
-            turned = scores[0] + scores[-1] - result.scores["f1"]
-            lie = replace(result, scores={"f1": turned, "accuracy": turned}, curve=())
-        found.append(replace(experience, result=lie))
-    return tuple(found)
+def _ablated(make: Strategy) -> Entry:
+    return Entry(make, (ablated.__name__,), is_followed=True)
 
 
 #: Name -> strategy, in the order of the table.
-STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
+STRATEGIES: Mapping[str, Entry] = MappingProxyType(
     {
-        "random": random_search,
-        "TPE caught": _alone(tpe_caught),
-        "TPE penalised": _alone(tpe_penalised),
-        "NSGA-II penalised": _alone(nsga_penalised),
-        "published cold": published_cold,
-        "published cold + filter": published_filtered,
-        "published warm (high)": published_warm,
-        "knn-25 published": _knn(KnnOptions(as_published=True)),
-        "knn-25 repaired": _knn(KnnOptions()),
-        "ours for any study": _alone(any_study),
-        "ours cold": ours_cold,
-        "ours warm (reference)": ours_reference,
-        "ours warm": ours_warm,
-        "ours (adversarial store)": ours_misled,
+        "random": Entry(uniform.random_search, (uniform.__name__,), is_followed=True, reads_store=False),
+        "TPE caught": _opponent(opponents.tpe_caught),
+        "TPE penalised": _opponent(opponents.tpe_penalised),
+        "NSGA-II penalised": _opponent(opponents.nsga_penalised),
+        "SMAC3": Entry(
+            smac_search.smac_parego, (smac_search.__name__,), reads_store=False, max_seeds=5, package="smac"
+        ),
+        "Syne Tune transfer": Entry(
+            transfer_search.transfer, (transfer_search.__name__,), max_seeds=5, package="syne_tune"
+        ),
+        RIVAL: _published(published.published_cold, reads_store=False),
+        "published cold + filter": _published(published.published_filtered, reads_store=False),
+        WARM_PUBLISHED: _published(published.published_warm),
+        "knn-25 published": _published(published.knn_published),
+        "knn-25 repaired": _published(published.knn_repaired),
+        "ours for any study": _ours(ours.any_study, reads_store=False),
+        OURS_COLD: _ours(ours.ours_cold, reads_store=False),
+        OURS: _ours(ours.ours_warm),
+        MISLED: _ours(ours.ours_misled),
     }
 )
+
+#: Ours without one of its parts.
+ABLATIONS: Mapping[str, Entry] = MappingProxyType(
+    {
+        "no failures in the store": _ablated(ablated.no_failures),
+        "no distance": _ablated(ablated.no_distance),
+        "no system features": _ablated(ablated.no_system),
+        "no predictors (reference prior)": _ours(ours.ours_reference),
+        "no guard": _ablated(ablated.no_guard),
+        "no guard, adversarial store": _ablated(ablated.no_guard_misled),
+        "no front-aware stopping": _ablated(ablated.no_stopping),
+    }
+)
+
+#: All of both.
+ENTRIES: Mapping[str, Entry] = MappingProxyType({**STRATEGIES, **ABLATIONS})

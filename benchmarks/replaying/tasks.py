@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from benchmarks.recorded import RECORDED_SYSTEM_SCHEMA, TABLE, load_table, read_tasks, result_of, to_experiences
 from benchmarks.recording.limits import read_limits
 from benchmarks.recording.space import recorded_space
@@ -52,6 +54,16 @@ class RecordedTask:
         return self.facts.name
 
 
+def load_facts(names: Sequence[str] | None = None, folder: Path = TABLE) -> list[TaskFacts]:
+    """What the figures of merit need of every recorded task (or of those named); quick, nothing is fitted.
+
+    Raises:
+        UsageError: a named task is not recorded.
+    """
+    table, limits = load_table(folder=folder), read_limits(folder)
+    return [_facts(name, _rows_of(table, name), limits[name]) for name in _chosen(table, names)]
+
+
 def load_tasks(names: Sequence[str] | None = None, folder: Path = TABLE) -> tuple[list[RecordedTask], list[Experience]]:
     """Every recorded task (or those named), and the experiences of all tasks.
 
@@ -59,16 +71,27 @@ def load_tasks(names: Sequence[str] | None = None, folder: Path = TABLE) -> tupl
         UsageError: a named task is not recorded.
     """
     table, entries, limits = load_table(folder=folder), read_tasks(folder), read_limits(folder)
+    space = recorded_space()
+    tasks = [_task(name, _rows_of(table, name), entries[name], limits[name], space) for name in _chosen(table, names)]
+    return tasks, to_experiences(table, folder)
+
+
+def _chosen(table: pd.DataFrame, names: Sequence[str] | None) -> list[str]:
     recorded = list(dict.fromkeys(table["task"]))
     unknown = [name for name in names or () if name not in recorded]
     if unknown:
         raise UsageError(f"expected recorded tasks out of {', '.join(recorded)}, got {unknown[0]!r}")
-    space = recorded_space()
-    tasks = [
-        _task(name, table[table["task"] == name].to_dict("records"), entries[name], limits[name], space)
-        for name in names or recorded
-    ]
-    return tasks, to_experiences(table, folder)
+    return list(names or recorded)
+
+
+def _rows_of(table: pd.DataFrame, name: str) -> list[Any]:
+    return list(table[table["task"] == name].to_dict("records"))
+
+
+def _facts(name: str, rows: Sequence[Any], limits: dict[str, Any]) -> TaskFacts:
+    """Facts of a task; the recorded time is what all its rows took together."""
+    budget = Budget(wall_s=sum(float(row["time_s"]) for row in rows), n_trials=N_TRIALS)
+    return TaskFacts(name, rows[0]["best_constant_f1"], limits["time_limit_s"], budget)
 
 
 def _task(name: str, rows: Sequence[Any], entry: dict[str, Any], limits: dict[str, Any], space: Space) -> RecordedTask:
@@ -80,9 +103,8 @@ def _task(name: str, rows: Sequence[Any], entry: dict[str, Any], limits: dict[st
     bare = Plan(space, size, Limits(time_s, memory_mib), DEFAULT_SPEED, ())
     check = FitCheck(bare, is_cautious=False)
     defaults = tuple(adapt_default(space, method, check) for method in space.methods)
-    budget = Budget(wall_s=sum(result.cost.time_s for result in results), n_trials=N_TRIALS)
     return RecordedTask(
-        facts=TaskFacts(name, rows[0]["best_constant_f1"], time_s, budget),
+        facts=_facts(name, rows, limits),
         profile=_profile(entry, rows[0]),
         fingerprint=entry["fingerprint"],
         sketch=tuple(entry["sketch"]),

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import adversarial
 from benchmarks.replaying.analytic import N_PAST, N_TASKS, made_up_task, past_of
-from benchmarks.replaying.strategies import reversed_experiences
+from benchmarks.replaying.ours import reversed_experiences
 
 
 def test_a_lying_store_turns_every_order_round() -> None:

@@ -1,0 +1,1 @@
+"""The results page: `benchmarks.results` puts it together from the parts in here."""
