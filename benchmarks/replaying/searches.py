@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 from benchmarks.replaying.cache import Cache, Search
 from benchmarks.replaying.simulate import run_strategy
@@ -76,13 +77,18 @@ def _run(units: Sequence[Unit], n_jobs: int) -> Iterator[tuple[Unit, list[Search
     # One thread per process; new interpreters, because libraries that have run threads do not survive a fork.
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
     with ProcessPoolExecutor(n_jobs, mp_context=get_context("spawn")) as pool:
-        waiting: dict[Future[list[Search]], Unit] = {pool.submit(search_unit, unit): unit for unit in units}
+        waiting: dict[Future[list[dict[str, Any]]], Unit] = {pool.submit(_told, unit): unit for unit in units}
         try:
             for done in as_completed(waiting):
-                yield waiting[done], done.result()
+                yield waiting[done], [Search.from_dict(told) for told in done.result()]
                 _tell(waiting[done])
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _told(unit: Unit) -> list[dict[str, Any]]:
+    """The searches of a unit in a form that goes from process to process."""
+    return [search.to_dict() for search in search_unit(unit)]
 
 
 def _tell(unit: Unit) -> None:

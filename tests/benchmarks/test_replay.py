@@ -121,7 +121,7 @@ def test_the_quick_replay_prints_its_tables_and_a_rerun_reads_what_was_kept(
     names = "random,published warm (high),ours cold,ours warm,ours (adversarial store)"
     command = ["--quick", "--tasks", "trec", "--strategies", names, "--ablations", "--cache", str(tmp_path), "--json"]
 
-    assert replay.main([*command, str(tmp_path / "a.json")]) == 0
+    assert replay.main([*command, str(tmp_path / "a.json"), "--jobs", "2"]) == 0
     first = capsys.readouterr().out
     assert replay.main([*command, str(tmp_path / "b.json")]) == 0
     second = capsys.readouterr().out
