@@ -10,8 +10,9 @@ defaults for what did not apply.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
+from functools import lru_cache
 from io import StringIO
 from typing import Any
 
@@ -25,6 +26,8 @@ from xautolm.records import Experience, ParamValue, Pipeline, TrialResult
 from xautolm.space.params import Categorical, Domain, Float, Space
 
 _METRIC = "missed"
+#: Candidates drawn at once.
+_AT_ONCE = 10_000
 #: Loggers of Syne Tune's that tell of every fit.
 _LOUD = "syne_tune"
 
@@ -41,15 +44,12 @@ class Transfer:
     def __init__(self, task: RecordedTask, others: Sequence[Experience], seed: int) -> None:
         from syne_tune.optimizer.schedulers.ask_tell_scheduler import AskTellScheduler
         from syne_tune.optimizer.schedulers.single_objective_scheduler import SingleObjectiveScheduler
-        from syne_tune.optimizer.schedulers.transfer_learning.quantile_based.quantile_based_searcher import (
-            QuantileBasedSurrogateSearcher,
-        )
 
         logging.getLogger(_LOUD).setLevel(logging.ERROR)
         self._space, self._limit_s = task.plan.space, task.plan.limits.time_s
         space = flat_space(self._space)
         with redirect_stdout(StringIO()):  # it prints what it waits for
-            searcher = QuantileBasedSurrogateSearcher(space, past_evaluations(self._space, others), random_seed=seed)
+            searcher = _searcher()(space, past_evaluations(self._space, others), random_seed=seed)
         scheduler = SingleObjectiveScheduler(space, metric=_METRIC, do_minimize=True, searcher=searcher)
         self._scheduler = AskTellScheduler(base_scheduler=scheduler)
         self._open: dict[int, Any] = {}
@@ -60,6 +60,26 @@ class Transfer:
 
     def tell(self, result: TrialResult) -> None:
         self._scheduler.tell(self._open.pop(result.trial_id), {_METRIC: missed(result, self._limit_s)})
+
+
+@lru_cache(maxsize=1)
+def _searcher() -> Any:
+    """Syne Tune's searcher, which draws its candidates column by column: one by one takes half a minute."""
+    from syne_tune.optimizer.schedulers.transfer_learning.quantile_based.quantile_based_searcher import (
+        QuantileBasedSurrogateSearcher,
+    )
+
+    class Searcher(QuantileBasedSurrogateSearcher):  # type: ignore[misc]
+        _drawn: Iterator[dict[str, Any]] = iter(())
+
+        def _sample_random_config(self) -> dict[str, Any]:
+            for candidate in self._drawn:
+                return candidate
+            columns = [d.sample(size=_AT_ONCE, random_state=self.random_state) for d in self.config_space.values()]
+            self._drawn = (dict(zip(self.config_space, row, strict=True)) for row in zip(*columns, strict=True))
+            return next(self._drawn)
+
+    return Searcher
 
 
 def transfer(task: RecordedTask, others: Sequence[Experience], seed: int) -> Searcher:
