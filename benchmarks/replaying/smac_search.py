@@ -11,9 +11,11 @@ import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from shutil import rmtree
+from tempfile import mkdtemp
 from types import MappingProxyType
 from typing import Any
+from weakref import finalize
 
 from benchmarks.replaying.searcher import Searcher
 from benchmarks.replaying.tasks import RecordedTask
@@ -38,14 +40,15 @@ class Smac:
 
         logging.getLogger("smac").setLevel(logging.ERROR)
         self._worst = [1.0, task.plan.limits.time_s]
-        self._folder = TemporaryDirectory(prefix="smac-")  # SMAC writes what it does; gone with this object
+        folder = mkdtemp(prefix="smac-")  # SMAC writes what it does; gone with this object
+        finalize(self, rmtree, folder, ignore_errors=True)
         scenario = Scenario(
             configuration_space(task.plan.space, seed),
             objectives=["error", "time"],
             n_trials=task.facts.budget.n_trials or 100,
             deterministic=True,
             crash_cost=self._worst,
-            output_directory=Path(self._folder.name),
+            output_directory=Path(folder),
             seed=seed,
         )
         self._smac = HyperparameterOptimizationFacade(
