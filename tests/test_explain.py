@@ -26,7 +26,7 @@ from xautolm.records import Cost, Experience, Profile, TrialError, TrialResult
 def settings(tiny_bert: Path, opinions: Path) -> Settings:
     """Without embeddings, so that no worker is needed."""
     fields = {"models": (str(tiny_bert),), "methods": ("head", "full"), "threads": 1, "semantic": False}
-    return make_settings({"data": str(opinions), **fields})
+    return make_settings({"data": str(opinions), "starter": False, **fields})
 
 
 @pytest.fixture
@@ -201,6 +201,19 @@ def test_with_embeddings_the_meaning_counts(settings: Settings, fill: Callable[.
     json.dumps(explanation.to_dict(), allow_nan=False)
 
 
+def test_what_comes_with_the_package_counts_unless_it_is_left_out(
+    settings: Settings, fill: Callable[..., None]
+) -> None:
+    fill("near")
+
+    def names(**fields: bool) -> set[str]:
+        return {task.dataset_id for task in explain(settings.model_copy(update=fields)).near}
+
+    assert names() == {"near"}
+    assert names(starter=True, published=False) == {"near", "sst2", "trec", "ag_news", "liar", "meld"}
+    assert names(starter=True) == {"near", "sst2", "trec", "ag_news", "liar", "meld", "squad"}
+
+
 def run_cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *args: object) -> tuple[int, str, str]:
     from xautolm import cli
 
@@ -221,7 +234,7 @@ def test_command_prints_text_json_and_a_page_and_writes_only_that(
     (tmp_path / "cwd").mkdir()
     monkeypatch.chdir(tmp_path / "cwd")
     options = (settings.data, "--target", "label", "--models", *(settings.models or ()), "--methods", "head,full")
-    options += ("--no-semantic",)
+    options += ("--no-semantic", "--no-starter")
     code, out, err = run_cli(monkeypatch, capsys, *options)
     assert (code, err) == (0, "")
     assert "1 past task with 40 experiences" in out

@@ -21,14 +21,15 @@ NAMES = ["AutoLM", "ExperienceSampler", "Pipeline", "Report", "TrialResult", "XA
 
 OPTIONS = {
     "explain": [
-        "--column", "--exclude-dataset", "--html", "--json", "--methods", "--models", "--no-semantic", "--prior",
-        "--seed", "--store", "--target", "--task", "--test", "--text", "--valid",
+        "--column", "--exclude-dataset", "--html", "--json", "--methods", "--models", "--no-published",
+        "--no-semantic", "--no-starter", "--prior", "--seed", "--store", "--target", "--task", "--test", "--text",
+        "--valid",
     ],
     "fit": [
         "--backend", "--budget", "--cold", "--column", "--config", "--constraint", "--device", "--estimate-energy",
         "--exclude-dataset", "--exclude-models", "--json", "--max-disk", "--memory", "--methods", "--models",
-        "--no-baselines", "--no-quotes", "--no-semantic", "--no-starter", "--no-stopping", "--objectives", "--out",
-        "--prior", "--prompt", "--refit", "--sampler", "--seed", "--space", "--store", "--target", "--task", "--test",
+        "--no-baselines", "--no-published", "--no-quotes", "--no-semantic", "--no-starter", "--no-stopping",
+        "--objectives", "--out", "--prior", "--prompt", "--refit", "--sampler", "--seed", "--space", "--store", "--target", "--task", "--test",
         "--text", "--threads", "--trial-timeout", "--valid", "--workers",
     ],
     "models": [
@@ -136,6 +137,7 @@ def test_options_of_fit_are_the_fields_of_the_settings_file() -> None:
         "config",
         "json",
         "no_baselines",
+        "no_published",
         "no_quotes",
         "no_semantic",
         "no_starter",
@@ -143,7 +145,7 @@ def test_options_of_fit_are_the_fields_of_the_settings_file() -> None:
         "out",
     }
     # The argument, what a run adds, and the fields of the options that begin with --no.
-    only_fields = {"baselines", "data", "data_sha256", "quotes", "semantic", "starter", "stopping"}
+    only_fields = {"baselines", "data", "data_sha256", "published", "quotes", "semantic", "starter", "stopping"}
 
     assert options - only_options == set(Settings.model_fields) - only_fields
 

@@ -47,6 +47,7 @@ def first(tmp_path_factory, tiny_bert, opinions, store):
     shutil.copytree(tiny_bert, cwd / "tiny-bert")
     shutil.copy(opinions, cwd)
     options = ("--models", "./tiny-bert", "--budget", "7trials", "--workers", "1", "--threads", "1", "--json")
+    options += ("--no-starter",)
     ended = xautolm("fit", "opinions.csv", *options, "--out", "run", cwd=cwd, store=store)
     return cwd / "run", ended
 

@@ -85,6 +85,7 @@ class Settings(BaseModel):
         sampler: `experience` or `optuna:NAME`.
         store: URL of the experience store; None = `XAUTOLM_STORE` or the user's data folder.
         starter: whether experiences that ship with the package count.
+        published: whether the published evaluations among them count.
         exclude_dataset: data sets whose experiences are left out of the prior.
         backend: `local`.
         seed: seed of splits, search and trials.
@@ -134,6 +135,7 @@ class Settings(BaseModel):
     sampler: str = "experience"
     store: str | None = None
     starter: bool = True
+    published: bool = True
     exclude_dataset: tuple[str, ...] = ()
     backend: Literal["local"] = "local"
     seed: int = Field(default=0, ge=0)

@@ -52,7 +52,7 @@ def explain(settings: Settings) -> Explanation:
         url = settings.store or default_store_url(os.environ)
         store = _open(url, stack)
         options = warmstart.distance_of(settings)
-        groups = store.groups(None, settings.exclude_dataset) if store else []
+        groups = warmstart.evidence_of(settings, store).groups(None, settings.exclude_dataset)
         near = _near(groups, task, profile, options)
         belief = _belief(settings, subject, profile, store)
         names, table = task_table(profile, near, options)
@@ -110,7 +110,7 @@ def _belief(settings: Settings, subject: Subject, profile: Profile, store: Exper
     space = planning.whole_space(settings, subject)
     options = KnnOptions().replayed if settings.prior == "knn" else ReferenceOptions()
     cold = SearchModel.informed(space, options.default_share)
-    if store is None or settings.prior == "none":
+    if settings.prior == "none":
         return _Belief(decisions(cold, cold), ())
     rated = warmstart.past_trials(settings, store, task, profile)
     is_knn = settings.prior == "knn"  # `learned` has the model of `reference`
@@ -127,16 +127,16 @@ def _notes(
     used: Sequence[Evidence],
 ) -> tuple[str, ...]:
     """What a reader must know to read the rest right."""
-    if store is None:
+    if not near and store is None:
         return ("There is no experience store at this place yet: a run would start cold, and make it.",)
     if not near:
         return ("The store holds no experiences: a run would start cold.",)
     if settings.prior == "none":
         return ("Past experience is switched off: a run would start cold.",)
     if not any(item.group.kind == kind for item in near):
-        return (f"The store holds no experiences of {kind}, only of other kinds of task: a run would start cold.",)
+        return (f"There are no experiences of {kind}, only of other kinds of task: a run would start cold.",)
     if not used:
-        return ("No experience in the store says anything about the models and methods here: a run would start cold.",)
+        return ("No past experience says anything about the models and methods here: a run would start cold.",)
     if settings.prior != "learned":
         return ()
     return (

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from xautolm.config import Settings
+from xautolm.experience.starter import PUBLISHED, RECORDED, Starter, Together
 from xautolm.experience.store import ExperienceStore
 from xautolm.pareto import COSTS
 from xautolm.prior.anatomy import ModelBook
@@ -32,12 +33,14 @@ _COMPARED_LIMIT = 500
 def past_trials(settings: Settings, store: ExperienceStore | None, task: Task, profile: Profile) -> list[Rated]:
     """The experiences that a run starts from, nearest tasks first; none for a cold run.
 
+    Those that come with the package count beside those of the store.
+
     This data's own earlier runs count as distance 0.
     """
-    if settings.prior == "none" or store is None:
+    if settings.prior == "none":
         return []
     return nearest(
-        store,
+        evidence_of(settings, store),
         task.kind,
         profile,
         task.fingerprint,
@@ -46,6 +49,12 @@ def past_trials(settings: Settings, store: ExperienceStore | None, task: Task, p
         exclude_datasets=settings.exclude_dataset,
         limit=_LEARNED_LIMIT if settings.prior == "learned" else LIMIT,
     )
+
+
+def evidence_of(settings: Settings, store: ExperienceStore | None) -> Together:
+    """The user's experiences, and those that come with the package, as far as the settings count them."""
+    parts = (RECORDED, PUBLISHED) if settings.published else (RECORDED,)
+    return Together(store, Starter(parts) if settings.starter else None)
 
 
 def make_prior(settings: Settings, space: Space, rated: Sequence[Rated], profile: Profile) -> Prior:

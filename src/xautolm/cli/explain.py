@@ -40,6 +40,12 @@ def explain(
     methods: Annotated[str | None, typer.Option(help="head, partial, lora, full.  [default: all]")] = None,
     prior: Annotated[str | None, typer.Option(help="learned, reference, knn or none.")] = None,
     store: Annotated[str | None, typer.Option(help="URL of the experience store.  [default: XAUTOLM_STORE]")] = None,
+    no_starter: Annotated[
+        bool, typer.Option("--no-starter", help="Leave out experiences that ship with the package.")
+    ] = False,
+    no_published: Annotated[
+        bool, typer.Option("--no-published", help="Leave out the published evaluations among them.")
+    ] = False,
     exclude_dataset: Annotated[list[str] | None, typer.Option(help="Leave out experiences of this data set.")] = None,
     no_semantic: Annotated[
         bool, typer.Option("--no-semantic", help="Profile the data without embedding any text.")
@@ -70,6 +76,8 @@ def explain(
             "methods": listed(methods),
             "prior": prior,
             "store": store,
+            "starter": False if no_starter else None,
+            "published": False if no_published else None,
             "exclude_dataset": exclude_dataset or None,
             "semantic": False if no_semantic else None,
             "seed": seed,

@@ -74,6 +74,9 @@ def fit(
     no_starter: Annotated[
         bool, typer.Option("--no-starter", help="Leave out experiences that ship with the package.")
     ] = False,
+    no_published: Annotated[
+        bool, typer.Option("--no-published", help="Leave out the published evaluations among them.")
+    ] = False,
     exclude_dataset: Annotated[list[str] | None, typer.Option(help="Leave out experiences of this data set.")] = None,
     backend: Annotated[str | None, typer.Option(help="local.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of splits, search and trials.")] = None,
@@ -120,6 +123,7 @@ def fit(
         "sampler": sampler,
         "store": store,
         "starter": False if no_starter else None,
+        "published": False if no_published else None,
         "exclude_dataset": exclude_dataset or None,
         "backend": backend,
         "seed": seed,

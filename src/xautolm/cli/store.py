@@ -34,13 +34,16 @@ Rejects = Annotated[
 
 @store.command()
 def info(url: Url = None, as_json: Json = False) -> None:
-    """Say what the store holds, in numbers."""
+    """Say what the store holds, in numbers, and what comes with the package beside it."""
     from xautolm.experience.overview import overview
-    from xautolm.report.store_text import overview_text
+    from xautolm.experience.starter import describe
+    from xautolm.report.store_text import overview_text, starter_text
 
     with _open(url) as opened:
         found = overview(opened)
-    _print(asdict(found), overview_text(found), as_json)
+    starter = describe()
+    text = "\n".join([overview_text(found), starter_text(starter)])
+    _print({**asdict(found), "starter": [asdict(part) for part in starter]}, text, as_json)
 
 
 @store.command("list")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from xautolm.errors import StoreError
 from xautolm.experience.schema import experiences, systems, tasks
-from xautolm.records import Profile
+from xautolm.records import Experience, Profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,4 +134,25 @@ def group_of(shared: SharedParts, task_id: int, system_id: int, n_experiences: i
         profile=shared.profile(task_id, system_id),
         n_experiences=n_experiences,
         n_ok=n_ok,
+    )
+
+
+def group_of_members(task_id: int, members: Sequence[Experience]) -> ExperienceGroup:
+    """The group that experiences in memory make.
+
+    Args:
+        task_id: number of the task; the machine gets the number 0.
+        members: at least one, all of one task and machine.
+    """
+    first = members[0]
+    return ExperienceGroup(
+        task_id=task_id,
+        system_id=0,
+        kind=first.kind,
+        dataset_id=first.dataset_id,
+        fingerprint=first.fingerprint,
+        sketch=first.sketch,
+        profile=first.profile,
+        n_experiences=len(members),
+        n_ok=sum(member.result.is_ok for member in members),
     )

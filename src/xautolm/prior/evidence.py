@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from xautolm.experience.groups import ExperienceGroup
+from xautolm.experience.groups import ExperienceGroup, group_of_members
 from xautolm.prior.similarity import GROUPS, DistanceOptions, combined, distance_parts, is_same_data
 from xautolm.records import Experience, Profile
 
@@ -72,7 +72,7 @@ def nearest(
     """The experiences of the nearest tasks.
 
     Args:
-        store: an `ExperienceStore`.
+        store: an `ExperienceStore`, or one with the starter (`experience.starter.Together`).
         kind: task kind; experiences of one kind teach only that kind.
         profile: of the current task and machine.
         fingerprint: of the current data.
@@ -132,27 +132,12 @@ def rate(
     keys = _Keys()
     for experience in experiences:
         tasks.setdefault(keys.of(experience), []).append(experience)
-    groups = [_group(i, members) for i, members in enumerate(tasks.values())]
+    groups = [group_of_members(i, members) for i, members in enumerate(tasks.values())]
     members_of = dict(enumerate(tasks.values()))
     near = rate_groups(groups, profile, fingerprint, sketch, options)
     return [
         Rated(experience, item.distance, item.groups) for item in near for experience in members_of[item.group.task_id]
     ]
-
-
-def _group(task_id: int, members: Sequence[Experience]) -> ExperienceGroup:
-    first = members[0]
-    return ExperienceGroup(
-        task_id=task_id,
-        system_id=0,
-        kind=first.kind,
-        dataset_id=first.dataset_id,
-        fingerprint=first.fingerprint,
-        sketch=first.sketch,
-        profile=first.profile,
-        n_experiences=len(members),
-        n_ok=sum(member.result.is_ok for member in members),
-    )
 
 
 class _Keys:

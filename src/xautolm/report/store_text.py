@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from xautolm.experience.groups import ExperienceGroup
 from xautolm.experience.overview import DatasetLine, Overview
+from xautolm.experience.starter import PartFacts
 from xautolm.prior.audit import Audit
 from xautolm.records import Experience
 from xautolm.report.wording import clean, plural, score, signed
@@ -59,6 +60,13 @@ def overview_text(found: Overview) -> str:
         ("Machines", counts(machines)),
     ]
     return "\n".join(f"{name:<9} {clean(text, 1000)}" for name, text in lines if text)
+
+
+def starter_text(parts: Sequence[PartFacts]) -> str:
+    """What comes with the package, a line per part."""
+    lines = (f"{plural(part.n_experiences, 'experience')} on {counts(part.datasets)}" for part in parts)
+    first, *others = (f"{part.part}: {line}" for part, line in zip(parts, lines, strict=True))
+    return "\n".join([f"Package   {first}", *(f"{'':<9} {line}" for line in others)])
 
 
 def counts(values: Mapping[str, int]) -> str:
