@@ -24,6 +24,9 @@ Kind = Literal["causal", "seq2seq"]
 
 #: Lowest first bias of attention, and what the other direction costs a head of the encoder.
 FARTHEST, OTHER_WAY = -8.0, -4.0
+#: What attention adds up for two equal tokens at the start, and how much of what it finds it passes on: about as much
+#: as the embeddings weigh.
+EQUAL_TOKENS, COPIED_SHARE = 8.0, 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +136,7 @@ def _make_seq2seq(n_tokens: int) -> PreTrainedModel:
     model = T5ForConditionalGeneration(config)
     _start_small(model)
     favour_near_tokens(model)
+    favour_copying(model)
     return model
 
 
@@ -195,6 +199,39 @@ def favour_near_tokens(model: PreTrainedModel) -> None:
         biases = near_biases(*table.shape, is_two_way=stack is model.encoder)
         with torch.no_grad():
             table.copy_(torch.tensor(biases))
+
+
+def favour_copying(model: PreTrainedModel) -> None:
+    """Start a T5 so that its decoder finds its last token in the source, and what stands beside it there.
+
+    Queries of attention to the encoder start as multiples of the keys, so that equal tokens meet, and its output as the
+    transpose of its values, so that what is found arrives as it was; heads of the encoder's first layer bring every
+    token its neighbours. Trained transformers look alike in both (Trockman & Kolter 2023, "Mimetic Initialization of
+    Self-Attention Layers"). From random weights none of this was learned in half an hour: 63 tokens that are given
+    were written out with a loss of 4.8 after 350 steps, from here with 0.25 after 250 (docs/log.md, 2026-11-28).
+    """
+    import torch
+
+    width = model.config.d_model
+    for stack in (model.encoder, model.decoder):
+        table = stack.block[0].layer[0].SelfAttention.relative_attention_bias.weight
+        ahead = 1 + table.shape[0] // 2
+        looks = {0: ahead, 1: ahead, 2: 1} if stack is model.encoder else {0: 1}
+        with torch.no_grad():
+            for head, bucket in looks.items():
+                table[:, head] = FARTHEST
+                table[bucket, head] = 0.0
+    copying = [model.encoder.block[0].layer[0].SelfAttention]
+    for block in model.decoder.block:
+        attention = block.layer[1].EncDecAttention
+        copying.append(attention)
+        with torch.no_grad():
+            attention.k.weight.copy_(torch.nn.init.orthogonal_(torch.empty(width, width)))
+            attention.q.weight.copy_(attention.k.weight * (EQUAL_TOKENS / model.config.d_kv))
+    for attention in copying:
+        with torch.no_grad():
+            attention.v.weight.copy_(torch.nn.init.orthogonal_(torch.empty(width, width)))
+            attention.o.weight.copy_(attention.v.weight.T * COPIED_SHARE)
 
 
 def near_biases(n_buckets: int, n_heads: int, *, is_two_way: bool) -> list[list[float]]:
