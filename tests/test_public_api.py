@@ -29,8 +29,8 @@ OPTIONS = {
         "--backend", "--budget", "--cold", "--column", "--config", "--constraint", "--device", "--estimate-energy",
         "--exclude-dataset", "--exclude-models", "--json", "--max-disk", "--memory", "--methods", "--models",
         "--no-baselines", "--no-published", "--no-quotes", "--no-semantic", "--no-starter", "--no-stopping",
-        "--objectives", "--out", "--prior", "--prompt", "--refit", "--sampler", "--seed", "--space", "--store", "--target", "--task", "--test",
-        "--text", "--threads", "--trial-timeout", "--valid", "--workers",
+        "--objectives", "--out", "--prior", "--prompt", "--refit", "--sampler", "--seed", "--space", "--store",
+        "--target", "--task", "--test", "--text", "--threads", "--trial-timeout", "--valid", "--workers",
     ],
     "models": [
         "--budget", "--column", "--device", "--json", "--memory", "--methods", "--models", "--target", "--task",
