@@ -132,14 +132,14 @@ def run(spec: Mapping[str, Any]) -> dict[str, Any]:
     return {"trials": fits, "once": {"tokenise": tokenise_s}, "search_s": search_s}
 
 
-def tokenised(tokenizer: Any, folder: Path, split: str, labels: list[int]) -> Dataset:
+def tokenised(tokenizer: Any, folder: Path, split: str, labels: list[int], *, max_length: int = MAX_LENGTH) -> Dataset:
     """Rows of a split as token ids; padding is left to the batches."""
     rows = json.loads((folder / f"{split}.json").read_text())
     columns = ["texts"] if rows["pairs"] is None else ["texts", "pairs"]
     data = Dataset.from_dict({**{name: rows[name] for name in columns}, "labels": labels})
 
     def encode(batch: Mapping[str, Any]) -> Any:
-        return tokenizer(*(batch[name] for name in columns), truncation=True, max_length=MAX_LENGTH)
+        return tokenizer(*(batch[name] for name in columns), truncation=True, max_length=max_length)
 
     return data.map(encode, batched=True)
 
