@@ -358,7 +358,31 @@ def test_the_encoder_decoder_starts_with_a_sense_of_near_and_far():
     for stack in (model.encoder, model.decoder):
         attention = stack.block[0].layer[0].SelfAttention
         bias = attention.compute_bias(40, 40)[0].detach()
-        assert bias[0, 20, 19] > bias[0, 20, 10]
+        assert bias[4, 20, 19] > bias[4, 20, 10]
         if stack is model.encoder:
-            assert bias[0, 20, 19] > bias[0, 20, 21]
-            assert bias[1, 20, 21] > bias[1, 20, 19]
+            assert bias[4, 20, 19] > bias[4, 20, 21]
+            assert bias[5, 20, 21] > bias[5, 20, 19]
+
+
+def test_the_encoder_decoder_starts_with_heads_for_neighbours():
+    model = make_model("seq2seq", N_TOKENS)
+    looks = {model.encoder: {0: 21, 1: 21, 2: 19}, model.decoder: {0: 19}}
+    for stack, neighbours in looks.items():
+        bias = stack.block[0].layer[0].SelfAttention.compute_bias(40, 40)[0].detach()
+        assert {head: int(bias[head, 20].argmax()) for head in neighbours} == neighbours
+        assert all((bias[head, 20] == bias[head, 20].max()).sum() == 1 for head in neighbours)
+
+
+def test_the_encoder_decoder_starts_by_looking_where_its_last_token_stands():
+    import torch
+
+    torch.manual_seed(0)
+    model = make_model("seq2seq", N_TOKENS).eval()
+    model.set_attn_implementation("eager")
+    source = torch.arange(50, 82)[None]
+    with torch.inference_mode():
+        outputs = model(input_ids=source, decoder_input_ids=source, output_attentions=True)
+
+    for layer in outputs.cross_attentions:
+        found = (layer[0].mean(0).argmax(-1) == torch.arange(32)).float().mean()
+        assert found > 0.3  # chance: one in 32
