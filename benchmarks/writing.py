@@ -87,7 +87,7 @@ def _timed(
     model: nn.Module, prompts: Sequence[Sequence[int]], collator: TextCollator, config: GenerationConfig
 ) -> float:
     began = time.process_time()
-    write_answers(model, prompts, collator, config, str, torch.device("cpu"), n_at_once=len(prompts))
+    write_answers(model, prompts, collator, config, str, n_at_once=len(prompts))
     return time.process_time() - began
 
 

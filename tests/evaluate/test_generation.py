@@ -11,7 +11,6 @@ from xautolm.evaluate.job_folder import DivergedError
 
 DECODERS = ("gpt2", "llama", "qwen3", "gemma3_text", "phi3")
 WRITERS = (*DECODERS, "t5", "bart")
-CPU = torch.device("cpu")
 PROMPTS = [[20, 21, 22, 23, 24, 25, 26, 27], [30, 31], [40, 41, 42, 43], [50, 51, 52]]
 ANSWERS = [[60, 2], [61, 62, 63, 64, 2], [2], [65, 66, 2]]
 
@@ -109,7 +108,7 @@ def test_a_loss_that_is_not_finite_ends_the_trial(loaded):
     with pytest.raises(DivergedError, match="became nan"):
         loss_of(model, collator, [0])
     with pytest.raises(DivergedError, match="not a number"):
-        write_answers(model, [[60, 20]], collator, settings(collator), str, CPU, n_at_once=4)
+        write_answers(model, [[60, 20]], collator, settings(collator), str, n_at_once=4)
 
 
 def settings(collator, n_new=6, end=-1):
@@ -139,7 +138,6 @@ def test_batches_write_what_the_model_would_write_alone_and_nothing_of_the_promp
         collator,
         settings(collator),
         lambda ids: " ".join(map(str, ids)),
-        CPU,
         n_at_once=3,
         report=lambda *progress: done.append(progress),
     )
@@ -155,7 +153,19 @@ def test_generation_ends_with_the_end_token_and_warns_of_nothing(loaded, caplog,
     forward = model.forward
     monkeypatch.setattr(model, "forward", lambda *args, **kwargs: steps.append(1) or forward(*args, **kwargs))
     ends = most_probable(model, collator, PROMPTS[0], 1)[0]
-    write_answers(model, PROMPTS[:1], collator, settings(collator, 50, end=ends), str, CPU, n_at_once=1)
+    write_answers(model, PROMPTS[:1], collator, settings(collator, 50, end=ends), str, n_at_once=1)
     assert len(steps) == 2  # one of `most_probable`, one of the token that ended the text
     assert not caplog.records
     assert not recwarn.list
+
+
+def test_an_exported_model_writes_in_32_bits_and_a_trial_in_16_where_there_are(loaded, monkeypatch):
+    """Or plain transformers, which loads 32 bits, would write something else where two tokens are nearly as likely."""
+    monkeypatch.setattr("xautolm.evaluate.generation.has_bf16", lambda device: True)
+    model, collator = loaded("gpt2")
+    seen = []
+    model.lm_head.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+    for is_exact in (False, True):
+        write_answers(model, PROMPTS[:1], collator, settings(collator, 1), str, n_at_once=1, is_exact=is_exact)
+
+    assert seen == [torch.bfloat16, torch.float32]

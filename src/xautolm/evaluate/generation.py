@@ -170,9 +170,9 @@ def write_answers(
     collator: TextCollator,
     config: GenerationConfig,
     decode: Callable[[list[int]], str],
-    device: torch.device,
     *,
     n_at_once: int,
+    is_exact: bool = False,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[str]:
     """Let a model write an answer to each prompt, in batches of similar length.
@@ -183,8 +183,8 @@ def write_answers(
         collator: of the model.
         config: from `greedy`.
         decode: turns generated tokens, without the prompt, into text.
-        device: where the model is.
         n_at_once: prompts in one batch.
+        is_exact: whether to compute in 32 bits, as an exported model is used, also where the device has 16.
         report: is told how many of how many rows are done.
 
     Returns:
@@ -197,7 +197,9 @@ def write_answers(
     answers = [""] * len(prompts)
     checks = LogitsProcessorList([_Finite()])
     module.eval()
-    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=has_bf16(device)):
+    device = next(module.parameters()).device
+    is_mixed = has_bf16(device) and not is_exact
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=is_mixed):
         for start in range(0, len(order), n_at_once):
             chosen = order[start : start + n_at_once]
             batch = collator([{"input_ids": prompts[i]} for i in chosen])

@@ -158,7 +158,7 @@ class TextFormulation:
         tokens = data.tokens["validation"]
         prompts = [tokens.row(row)[0] for row in (range(len(tokens)) if rows is None else rows)]
         return write_answers(
-            module, prompts, data.habits.collator, _config(data.habits), data.decode, device, n_at_once=n_at_once
+            module, prompts, data.habits.collator, _config(data.habits), data.decode, n_at_once=n_at_once
         )
 
     def settle(self, module: nn.Module, data: TextData) -> None:
@@ -190,7 +190,7 @@ class TextFormulation:
         prompts = list(scribe.read(asked, habits.max_length, habits.limit))
         config = _config(habits)
         answers = write_answers(
-            model, prompts, habits.collator, config, scribe.decode, device, n_at_once=_BATCH, report=report
+            model, prompts, habits.collator, config, scribe.decode, n_at_once=_BATCH, is_exact=True, report=report
         )
         return Predicted(answers)
 
