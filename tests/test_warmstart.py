@@ -37,6 +37,8 @@ def test_the_first_run_of_a_new_user_is_warm(own_store, kind) -> None:
     assert distances == sorted(distances)
     assert prior.kind == kind
     assert prior.n_experiences > 0
+    assert prior.n_starter == len(rated)
+    assert Prior.from_dict(prior.to_dict()).n_starter == len(rated)
 
 
 @pytest.mark.parametrize("fields", [{"starter": False}, {"prior": "none"}])

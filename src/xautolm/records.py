@@ -376,6 +376,7 @@ class Prior:
         starts: pipelines that did best on the nearest tasks, to be tried first.
         gains: how the scores of past trials grew during their training, for early stopping.
         learned: JSON-able state of the predictors (`prior.predictors`); None = there are none.
+        n_starter: experiences that were read and came with the package.
     """
 
     kind: str
@@ -386,12 +387,14 @@ class Prior:
     starts: tuple[Pipeline, ...] = ()
     gains: tuple[Gains, ...] = ()
     learned: Mapping[str, Any] | None = None
+    n_starter: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form (`prior.json`); `learned` is large and has a file of its own."""
         return {
             "kind": self.kind,
             "n_experiences": self.n_experiences,
+            "n_starter": self.n_starter,
             "weight": self.weight,
             "model": self.model,
             "neighbours": [asdict(neighbour) for neighbour in self.neighbours],
@@ -409,6 +412,7 @@ class Prior:
             neighbours=tuple(Neighbour(**neighbour) for neighbour in value["neighbours"]),
             starts=tuple(Pipeline.from_dict(pipeline) for pipeline in value["starts"]),
             gains=tuple(tuple(gains) for gains in value.get("gains", ())),
+            n_starter=value.get("n_starter", 0),
         )
 
 

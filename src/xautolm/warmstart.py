@@ -64,7 +64,8 @@ def make_prior(settings: Settings, space: Space, rated: Sequence[Rated], profile
     prior = build_knn_prior(space, rated, profile) if settings.prior == "knn" else build_reference_prior(space, rated)
     if settings.prior == "learned":
         prior = with_predictors(prior, space, rated, settings.parsed_objectives)
-    return replace(prior, gains=past_gains(item.experience.result for item in rated))
+    n_starter = sum(item.experience.source == "starter" for item in rated)
+    return replace(prior, n_starter=n_starter, gains=past_gains(item.experience.result for item in rated))
 
 
 def learned_residuals(plan: Plan, rated: Sequence[Rated], profile: Profile) -> dict[str, Residual]:

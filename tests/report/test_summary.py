@@ -181,6 +181,14 @@ def test_prior_of_run_json_is_enough(summary):
     assert prior.sentence == "Warm start from 1 past experience (prior `reference`, weight 1.00)."
 
 
+def test_the_report_says_that_experiences_of_the_package_counted(summary):
+    extras = warm_extras()
+    extras["prior"] |= {"n_starter": 30}
+    assert summary(extras=extras).prior.sentence.startswith(
+        "Warm start from 40 past experiences, some that come with the package among them (prior `reference`"
+    )
+
+
 @pytest.mark.parametrize(
     ("agreement", "says"), [(0.61, "It helped: "), (-0.4, "It misled: "), (0.1, "It told little about this task: ")]
 )

@@ -129,7 +129,8 @@ def from_run(in_run: Mapping[str, Any], in_file: Mapping[str, Any], space: Mappi
     kind = clean(facts.get("kind", ""), 40)
     nearest = f"; nearest task: {neighbours[0].name}" if neighbours else ""
     experiences = plural(n_experiences, "past experience")
-    sentence = f"Warm start from {experiences} (prior `{kind}`{share}){nearest}.{_worth(in_run)}"
+    package = ", some that come with the package among them" if finite(facts.get("n_starter")) else ""
+    sentence = f"Warm start from {experiences}{package} (prior `{kind}`{share}){nearest}.{_worth(in_run)}"
     return PriorFacts(sentence, neighbours, _decisions(facts.get("model"), space))
 
 
