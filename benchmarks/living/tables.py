@@ -12,6 +12,8 @@ from benchmarks.living.units import COLD, STRATEGIES, WARM
 
 #: Below this many seeds a spread says little (issue: "at least 3").
 ENOUGH_SEEDS = 3
+#: Load average per core before a search above which the machine was not its own.
+_BUSY = 1.5
 _HEAD = (
     "| task | strategy | trials | failed | first model after | F1 after 1/3 | 2/3 | all | hypervolume | area "
     "| rank in area | test F1 |"
@@ -88,9 +90,19 @@ def _remarks(ledger: Ledger, tasks: Sequence[str]) -> list[str]:
     for task in tasks:
         for text in dict.fromkeys(_left_out_text(unit) for unit in ledger.of(task, WARM)):
             lines.append(f"{task}: {text}")
+    lines += _busy(ledger, tasks)
     units = [unit for unit in ledger.units if unit.task in tasks and unit.problem]
     lines += [f"{unit.task}, {unit.strategy}, seed {unit.seed}: {unit.problem.splitlines()[-1]}" for unit in units]
     return lines
+
+
+def _busy(ledger: Ledger, tasks: Sequence[str]) -> list[str]:
+    """A warning when other work ran beside the searches; a search keeps about as many processes busy as cores."""
+    units = [unit for task in tasks for strategy in STRATEGIES for unit in ledger.of(task, strategy.name)]
+    bound = _BUSY * provenance()["machine"]["usable_cores"]
+    busy = [unit for unit in units if unit.load_1m > bound]
+    told = f"THE MACHINE WAS BUSY with other work before {len(busy)} of {len(units)} searches (load above {bound:g})."
+    return [told] if busy else []
 
 
 def _provenance() -> str:
@@ -103,10 +115,12 @@ def _provenance() -> str:
 def _left_out_text(unit: Unit) -> str:
     left = unit.left_out or {"n_rows": 0, "n_all": 0, "data_sets": []}
     named = f" ({', '.join(left['data_sets'])})" if left["data_sets"] else ""
-    used = (unit.prior or {}).get("n_experiences", 0)
+    used = "the search was ended before it had a prior"
+    if unit.prior is not None:
+        used = f"the warm prior rests on {unit.prior['n_experiences']}"
     return (
         f"{left['n_rows']} of the {left['n_all']} rows of the starter store are of the same data{named} and were left "
-        f"out; the warm prior rests on {used}"
+        f"out; {used}"
     )
 
 

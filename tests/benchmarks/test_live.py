@@ -474,6 +474,15 @@ def test_the_first_warm_trials_are_held_against_the_median_of_ten_cold_ones():
     assert "reached in 2 of 3 seeds" in text
 
 
+def test_a_busy_machine_and_a_search_without_a_prior_are_said():
+    ledger = ledger_of({})
+    assert "BUSY" not in report(ledger, ["trec"])
+    ledger.units[0] = replace(ledger.units[0], load_1m=1e4, prior=None)
+    text = report(ledger, ["trec"])
+    assert "THE MACHINE WAS BUSY with other work before 1 of 4 searches" in text
+    assert "left out; the search was ended before it had a prior" in text
+
+
 def test_strategies_that_are_level_share_their_rank():
     ledger = ledger_of({WARM: ((0.9,),)})
     assert [ranks(ledger, "trec", name) for name in NAMES] == [[1.0], [3.0], [3.0], [3.0]]
