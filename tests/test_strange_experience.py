@@ -117,7 +117,7 @@ COUNTED = {
 
 
 def believe(kind: str, store: Sequence[Experience]) -> Prior:
-    settings = make_settings({"data": "d.csv", "prior": kind})
+    settings = make_settings({"data": "d.csv", "prior": kind, "starter": False})
     rated = past_trials(settings, Memory(store), TASK, HERE.profile)  # type: ignore[arg-type]
     return make_prior(settings, HERE.plan.space, rated, HERE.profile)
 
@@ -126,7 +126,7 @@ def run(kind: str, prior: Prior, n_trials: int) -> list[TrialResult]:
     """A run on a prior that went through its files."""
     files = json.dumps([prior.to_dict(), prior.learned and dict(prior.learned)], allow_nan=False)
     value, learned = json.loads(files)
-    settings = make_settings({"data": "d.csv", "prior": kind})
+    settings = make_settings({"data": "d.csv", "prior": kind, "starter": False})
     ranking = make_ranking(settings, HERE.plan, replace(Prior.from_dict(value), learned=learned), HERE.profile)
     backend = FakeBackend(HERE.surrogate)
     asker = make_search("experience", ranking, seed=0)
