@@ -93,7 +93,7 @@ def _run(options: argparse.Namespace) -> int:
         options.json.write_text(text, encoding="utf-8")
     if options.record:
         RESULT.write_text(text, encoding="utf-8")
-        history.append(result)
+        history.append(json.loads(text))  # as rounded there, so that both tell the same
     _print(result)
     return 0
 
@@ -167,7 +167,7 @@ def result_of(found: Found, facts: Sequence[TaskFacts], names: Sequence[str]) ->
 
 
 def _plotted(found: Found, task: TaskFacts, names: Sequence[str]) -> dict[str, Any]:
-    """Anytime curves of a task, quartiles over seeds on one time grid, and the front of the median search by area."""
+    """Anytime curves of a task, quartiles over seeds on one time grid, and the front of a median search."""
     own = {
         name: [
             search.results
