@@ -13,6 +13,8 @@ Result = Mapping[str, Any]
 #: Differences below these are not told as losses: they are not seen in the digits shown.
 _LEAST = {"area": 0.00005, "volume": 0.00005, "best_f1": 0.0005}
 _SIGNIFICANT = 0.05
+#: Share of the cold search's time at which curves are compared early.
+_EARLY = 1 / 64
 
 
 def losses(result: Result) -> str:
@@ -23,6 +25,7 @@ def losses(result: Result) -> str:
         *_lost_tasks(result, "area", "area, mean over seeds", fmean),
         *_lost_tasks(result, "best_f1", "peak F1, median over seeds", median),
         *_lost_tasks(result, "volume", "final hypervolume, median over seeds", median),
+        *_early(result),
         *_what_experience_adds(result),
         *_idle_parts(result),
     ]
@@ -44,6 +47,20 @@ def _lost_tasks(result: Result, figure: str, called: str, over_seeds: Callable[[
     if not lost:
         return []
     return [f"Another strategy is best in {called}, on {len(lost)} of {len(result['tasks'])} tasks: {'; '.join(lost)}."]
+
+
+def _early(result: Result) -> list[str]:
+    """A line on the tasks where another strategy has more hypervolume early in the search."""
+    lost = []
+    for name, task in result["tasks"].items():
+        moment = next(i for i, second in enumerate(task["grid_s"]) if second >= task["horizon_s"] * _EARLY)
+        medians = {strategy: task["curves"][strategy]["middle"][moment] for strategy in result["strategies"]}
+        best = max(medians, key=lambda strategy: medians[strategy])
+        if medians[best] > medians[OURS] + _LEAST["volume"]:
+            lost.append(f"{name} ({best} {medians[best]:.3f}, ours warm {medians[OURS]:.3f})")
+    of_all = f"{len(lost)} of {len(result['tasks'])} tasks"
+    when = f"After 1/{1 / _EARLY:.0f} of the cold published search's time"
+    return [f"{when} another strategy has found more hypervolume on {of_all}: {'; '.join(lost)}."] if lost else []
 
 
 def _what_experience_adds(result: Result) -> list[str]:

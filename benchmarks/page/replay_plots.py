@@ -11,7 +11,16 @@ from benchmarks.replaying.strategies import OURS, OURS_COLD, RIVAL, WARM_PUBLISH
 
 #: Strategy -> number of its colour and line. Others are in the tables.
 SERIES: Mapping[str, int] = MappingProxyType(
-    {OURS: 0, OURS_COLD: 1, RIVAL: 2, WARM_PUBLISHED: 3, "TPE penalised": 4, "SMAC3": 5, "random": 6}
+    {
+        OURS: 0,
+        OURS_COLD: 1,
+        RIVAL: 2,
+        WARM_PUBLISHED: 3,
+        "Syne Tune transfer": 7,
+        "TPE penalised": 4,
+        "SMAC3": 5,
+        "random": 6,
+    }
 )
 _WITH_BANDS = frozenset({OURS, RIVAL, WARM_PUBLISHED})
 #: Recorded task -> the paper's error ratios: zero-shot run, best warm start, as in its released result files
@@ -46,7 +55,7 @@ def anytime(result: Result) -> str:
             curve = task["curves"][strategy]
             if strategy in _WITH_BANDS:
                 panel.band(number, shares, curve["low"][1:], curve["high"][1:])
-            panel.line(number, shares, curve["middle"][1:])
+            panel.line(number, shares, curve["middle"][1:], is_step=True)
         panels.append(panel)
     return picture(panels, _shown(result), "Hypervolume over time by strategy, one panel per recorded task")
 
@@ -86,7 +95,9 @@ def errors(result: Result) -> str:
         for i, (number, value) in enumerate(bars):
             panel.bar(number, i + 0.12, i + 0.88, value, f"{value:.0%}" if value >= 0.1 else f"{value:.1%}")
         panels.append(panel)
-    return picture(panels, [*_PAPER_SERIES, *compared], "Share of failed trials by task, beside the paper's")
+    return picture(
+        panels, [*_PAPER_SERIES, *compared], "Share of failed trials by task, beside the paper's", has_bars=True
+    )
 
 
 def error_ratio(result: Result, strategy: str, task: str) -> float:

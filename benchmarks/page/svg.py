@@ -14,14 +14,14 @@ from itertools import pairwise
 
 #: Size of a panel's plotting area, and what is left around it for ticks and titles.
 WIDTH, HEIGHT = 232, 168
-_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 14, 28, 44
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 14, 28, 44
 CELL_WIDTH, CELL_HEIGHT = WIDTH + _LEFT + _RIGHT, HEIGHT + _TOP + _BOTTOM
 
 #: Series number -> colour on a light and on a dark ground (after Okabe and Ito, for colour-blind readers too).
-_LIGHT = ("#0072b2", "#56b4e9", "#d55e00", "#cc79a7", "#009e73", "#8a6d00", "#666666")
-_DARK = ("#4fb3f0", "#9ad4f5", "#ff8a3d", "#e6a5cb", "#3fd0a0", "#e0c04a", "#aaaaaa")
+_LIGHT = ("#0072b2", "#56b4e9", "#d55e00", "#cc79a7", "#009e73", "#8a6d00", "#666666", "#5e3c99")
+_DARK = ("#4fb3f0", "#9ad4f5", "#ff8a3d", "#e6a5cb", "#3fd0a0", "#e0c04a", "#aaaaaa", "#b9a3f0")
 #: Series number -> dashes of its line.
-_DASHES = ("", "6 3", "", "6 3", "2 2", "8 2 2 2", "2 4")
+_DASHES = ("", "6 3", "", "6 3", "2 2", "8 2 2 2", "2 4", "4 2 1 2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,14 +119,29 @@ class Panel:
         return "".join([*frame, *self.parts])
 
 
-def picture(panels: Sequence[Panel], legend: Sequence[tuple[int, str]], description: str, n_columns: int = 3) -> str:
-    """Panels in rows, the legend in the cell after the last one; `legend` holds series numbers with their names."""
+def picture(
+    panels: Sequence[Panel],
+    legend: Sequence[tuple[int, str]],
+    description: str,
+    *,
+    has_bars: bool = False,
+    n_columns: int = 3,
+) -> str:
+    """Panels in rows, the legend in the cell after the last one.
+
+    Args:
+        panels: at least one.
+        legend: numbers of series with their names.
+        description: for those who do not see it.
+        has_bars: whether the legend shows areas instead of lines.
+        n_columns: panels in a row.
+    """
     n_rows = math.ceil((len(panels) + 1) / n_columns)
     width, height = n_columns * CELL_WIDTH, n_rows * CELL_HEIGHT
     placed = []
     for i, panel in enumerate(panels):
         placed.append(_placed(panel.drawn(), i, n_columns))
-    placed.append(_placed(_legend(legend), len(panels), n_columns))
+    placed.append(_placed(_legend(legend, has_bars), len(panels), n_columns))
     size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
     head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img">'
     ground = f'<rect class="ground" width="{width}" height="{height}"/>'
@@ -138,12 +153,15 @@ def _placed(inside: str, index: int, n_columns: int) -> str:
     return f'<g transform="translate({column * CELL_WIDTH} {row * CELL_HEIGHT})">{inside}</g>'
 
 
-def _legend(series: Sequence[tuple[int, str]]) -> str:
+def _legend(series: Sequence[tuple[int, str]], has_bars: bool) -> str:
     parts = []
     for i, (number, name) in enumerate(series):
         y = _TOP + 12 + 20 * i
         dash = f' stroke-dasharray="{_DASHES[number]}"' if _DASHES[number] else ""
-        parts.append(f'<line class="line s{number}" x1="{_LEFT}" y1="{y}" x2="{_LEFT + 30}" y2="{y}"{dash}/>')
+        if has_bars:
+            parts.append(f'<rect class="bar s{number}" x="{_LEFT + 10}" y="{y - 6}" width="20" height="12"/>')
+        else:
+            parts.append(f'<line class="line s{number}" x1="{_LEFT}" y1="{y}" x2="{_LEFT + 30}" y2="{y}"{dash}/>')
         parts.append(_text(_LEFT + 38, y + 4, name, "start", "label"))
     return "".join(parts)
 
