@@ -14,6 +14,8 @@ from benchmarks.replaying.strategies import OURS, RIVAL, WARM_PUBLISHED
 __all__ = ["plots", "text"]
 
 Result = Mapping[str, Any]
+#: Below this many seeds a result is not the full one.
+WANTED_SEEDS = 20
 #: Ratios beyond this have hardly a failure in their denominator.
 _LARGEST_RATIO = 1e6
 
@@ -96,7 +98,16 @@ def _opening(result: Result) -> list[str]:
     search is to reach are reached:
     """
     command = "```console\n$ python -m benchmarks.replay --ablations --jobs 2 --record\n```"
-    return ["## Replay", paragraph(what), command, paragraph(where)]
+    return ["## Replay", paragraph(what), *_warning(most), command, paragraph(where)]
+
+
+def _warning(n_seeds: int) -> list[str]:
+    """What must be said of a result with fewer seeds than are asked for."""
+    if n_seeds >= WANTED_SEEDS:
+        return []
+    return [
+        paragraph(f"**Only {n_seeds} of the {WANTED_SEEDS} seeds that are wanted: small differences mean nothing.**")
+    ]
 
 
 def _ratios(result: Result) -> str:
