@@ -16,7 +16,7 @@ from benchmarks.page.wording import listed, markdown, paragraph
 SERIES: Mapping[str, int] = MappingProxyType({"ours warm": 0, "ours cold": 1, "Trainer + Optuna TPE": 4, "random": 6})
 _OURS = "ours warm"
 #: Column -> figure of the summary, decimals.
-_COLUMNS: Mapping[str, tuple[str, int]] = MappingProxyType(
+COLUMNS: Mapping[str, tuple[str, int]] = MappingProxyType(
     {
         "trials": ("n_trials", 0),
         "failed": ("n_failed", 0),
@@ -54,7 +54,7 @@ def _done(result: Result) -> dict[str, Any]:
 def _curves(result: Result, figure: str, title: str, description: str) -> str:
     seconds, panels = result["grid_s"], []
     for task, found in _done(result).items():
-        highest = max(max(found[name]["curves"][figure]["high"]) for name in SERIES)
+        highest = max(max(found[name]["curves"][figure]["high"]) for name in SERIES) or 1.0  # nothing worked
         x = Axis(0.0, seconds[-1], ticks(0.0, seconds[-1], 3), "seconds")
         panel = Panel(task, x, Axis(0.0, highest * 1.05, ticks(0.0, highest), title))
         for name, number in list(SERIES.items())[::-1]:
@@ -91,11 +91,11 @@ def text(result: Result) -> str:
 
 
 def _table(done: Mapping[str, Any]) -> str:
-    lines = [["task", "strategy", *_COLUMNS]]
+    lines = [["task", "strategy", *COLUMNS]]
     for task, found in done.items():
         for name in SERIES:
             figures = found[name]["figures"]
-            lines.append([task, name, *(_spread(figures[key], digits) for key, digits in _COLUMNS.values())])
+            lines.append([task, name, *(_spread(figures[key], digits) for key, digits in COLUMNS.values())])
     return markdown(lines)
 
 

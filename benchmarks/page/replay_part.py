@@ -82,7 +82,7 @@ def text(result: Result) -> str:
 def _opening(result: Result) -> list[str]:
     most = max(summary["n_seeds"] for summary in result["strategies"].values())
     fewer = {name: s["n_seeds"] for name, s in result["strategies"].items() if s["n_seeds"] < most}
-    seeds = f"{most} seeds" + "".join(f", {n} of {name}" for name, n in fewer.items())
+    seeds = f"{most} {'seed' if most == 1 else 'seeds'}" + "".join(f", {n} of {name}" for name, n in fewer.items())
     versions = ", ".join(f"{name} {found}" for name, found in result["versions"].items())
     n_reached = sum(number["is_reached"] for number in result["numbers"])
     n_names, n_tasks = len(result["strategies"]), len(result["tasks"])
@@ -98,16 +98,16 @@ def _opening(result: Result) -> list[str]:
     search is to reach are reached:
     """
     command = "```console\n$ python -m benchmarks.replay --ablations --jobs 2 --record\n```"
-    return ["## Replay", paragraph(what), *_warning(most), command, paragraph(where)]
+    return ["## Replay", paragraph(what), *_warning(most, bool(result["ablations"])), command, paragraph(where)]
 
 
-def _warning(n_seeds: int) -> list[str]:
-    """What must be said of a result with fewer seeds than are asked for."""
+def _warning(n_seeds: int, has_ablations: bool) -> list[str]:
+    """What must be said of a result with fewer seeds than are asked for, or without ablations."""
+    missing = "" if has_ablations else " The ablations were not run."
     if n_seeds >= WANTED_SEEDS:
-        return []
-    return [
-        paragraph(f"**Only {n_seeds} of the {WANTED_SEEDS} seeds that are wanted: small differences mean nothing.**")
-    ]
+        return [missing.strip()] if missing else []
+    few = f"**Only {n_seeds} of the {WANTED_SEEDS} seeds that the command below runs: small differences mean nothing.**"
+    return [paragraph(few + missing)]
 
 
 def _ratios(result: Result) -> str:
