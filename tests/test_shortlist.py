@@ -97,7 +97,7 @@ def test_first_pipelines_and_estimates_are_those_that_a_run_would_begin_with(
     settings = make_settings({"data": str(opinions), "threads": 1, "workers": 1, "memory": "4GiB", **fields})
     subject = preparation.describe(settings, Silent())
     slots = planning.choose_machine(settings, subject.models)
-    limits = planning.trial_limits(settings, 1)
+    limits = planning.trial_limits(settings, slots)
     plan = planning.make_plan(settings, subject, limits, speed_alone(slots))
 
     assert (bench.limits, bench.n_at_once, bench.n_threads) == (Limits(60.0, 4096.0), 1, 1)
@@ -146,7 +146,6 @@ def test_an_architecture_without_the_head_is_refused_and_the_others_are_judged(j
 def test_a_gpu_with_less_memory_than_the_machine_sets_the_limit(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
     gpus = (Gpu("a small one", memory_gib=2.0),)
     monkeypatch.setattr(planning, "visible_gpus", lambda: gpus)
-    monkeypatch.setattr(shortlists, "visible_gpus", lambda: gpus)
     monkeypatch.setattr(shortlists, "speed_alone", lambda slots: DEFAULT_SPEED)
     (bench,) = judge(device="cuda:0", models=("bert-base-uncased",)).benches
     (on_cpu,) = judge(device="cpu", models=("bert-base-uncased",)).benches

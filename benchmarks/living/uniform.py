@@ -40,7 +40,7 @@ def main(orders: Orders) -> None:
         subject = preparation.describe(settings, Silent())
         space = planning.whole_space(settings, subject)
         slots = planning.choose_machine(settings, subject.models)
-        limits = planning.trial_limits(settings, len(slots.devices))
+        limits = planning.trial_limits(settings, slots)
         write_rows(folder / "work" / "data", subject.task)
         context = TrialContext(folder, space.models, limits.time_s, limits.memory_mib, settings.seed)
         with Journal(orders.journal) as journal:

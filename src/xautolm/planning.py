@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from xautolm import registry
-from xautolm.backends.slots import Slots, choose_slots
+from xautolm.backends.slots import SMALL_MODEL, Slots, choose_slots
 from xautolm.config import Settings
 from xautolm.data.summary import DataSummary
 from xautolm.errors import UsageError
@@ -17,15 +17,23 @@ from xautolm.quantities import parse_size
 from xautolm.records import ModelSpec, Task
 from xautolm.search.plan import FitCheck, Plan
 from xautolm.space.build import adapt_default, build_space, length_choices
-from xautolm.space.feasibility import Limits, Speed, TaskSize
+from xautolm.space.feasibility import Limits, Speed, TaskSize, Workload
+from xautolm.space.memory import memory_parts
 from xautolm.space.params import Dropped, Space
 from xautolm.space.wide import widened
 from xautolm.space.windows import READ_IN
+from xautolm.space.workload import PREDICT_ROWS
 from xautolm.suitability import methods_for
 
 _MEMORY_SHARE = 0.8
 #: Shares of a time budget that a trial may take where nothing fits the default limit.
 _LONGER_SHARES = (0.25, 0.5)
+#: Trials that share one GPU at most; like the room that each needs an assumption, no GPU was at hand to measure on.
+MOST_PER_GPU = 4
+#: Of a GPU's memory that trials which share it may use, and what CUDA itself takes in each process.
+_GPU_SHARE, _GPU_CONTEXT_MIB = 0.9, 600.0
+#: Rows and tokens of a usual training step, for which a trial that shares a GPU must have room.
+_USUAL_BATCH, _USUAL_LENGTH = 32, 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,17 +143,64 @@ def devices_of(settings: Settings) -> list[str]:
     return devices
 
 
-def choose_machine(settings: Settings, models: Sequence[ModelSpec]) -> Slots:
-    """Devices and threads of the trials."""
-    devices = devices_of(settings)
-    largest = max(model.n_params for model in models)
-    return choose_slots(usable_cores(), devices, largest, workers=settings.workers, threads=settings.threads)
+def choose_machine(settings: Settings, models: Sequence[ModelSpec], limit_mib: float = 0.0) -> Slots:
+    """Devices and threads of the trials; small models share a GPU where the estimates say that they fit.
+
+    Args:
+        settings: of the run.
+        models: that are tried.
+        limit_mib: memory that each trial has been promised; a GPU is not shared by more than it has room for.
+    """
+    devices, n_cores = devices_of(settings), usable_cores()
+    largest = max(models, key=lambda model: model.n_params)
+    n_gpus = sum(device != "cpu" for device in devices)
+    per_gpu = 1
+    if n_gpus and largest.n_params < SMALL_MODEL:
+        smallest_mib = min(map(gpu_memory_mib, devices))
+        promised = int(smallest_mib / limit_mib) if limit_mib else MOST_PER_GPU
+        per_gpu = trials_per_gpu(largest, smallest_mib, max(1, min(n_cores // n_gpus, promised)))
+    given = {"workers": settings.workers, "threads": settings.threads}
+    return choose_slots(n_cores, devices, largest.n_params, **given, per_gpu=per_gpu)
 
 
-def trial_limits(settings: Settings, n_slots: int) -> Limits:
-    """Limits of each trial: as asked for, else a share of the time budget and of the free memory."""
-    if settings.memory is not None:
-        memory_mib = parse_size(settings.memory) / 2**20
-    else:
-        memory_mib = _MEMORY_SHARE * available_memory_mib() / n_slots
+def trials_per_gpu(model: ModelSpec, memory_mib: float, most: int) -> int:
+    """How many trials have room on one GPU, when each may be a full fine-tuning on rows that fill the model.
+
+    Args:
+        model: the largest that is tried.
+        memory_mib: of the GPU.
+        most: cores that there are for the trials of one GPU.
+
+    Returns:
+        1 to `MOST_PER_GPU`.
+    """
+    longest = min(_USUAL_LENGTH, model.context)
+    workload = Workload(model.n_params, model.n_layers, True, 1.0, _USUAL_BATCH, longest, 1.0)
+    size = TaskSize(_USUAL_BATCH, PREDICT_ROWS, 2, (longest,) * 101)
+    need_mib = memory_parts(workload, model, size).mib + _GPU_CONTEXT_MIB
+    return max(1, min(int(_GPU_SHARE * memory_mib / need_mib), most, MOST_PER_GPU))
+
+
+def gpu_memory_mib(device: str) -> float:
+    """Memory of `cuda:N`."""
+    return visible_gpus()[int(device.partition(":")[2] or 0)].memory_gib * 1024
+
+
+def trial_limits(settings: Settings, slots: Slots) -> Limits:
+    """Limits of each trial: as asked for, else a share of the time budget and of the free memory.
+
+    On a GPU the memory is that of a trial's part of it where this is less: trials that share one get equal parts.
+    """
+    memory_mib = memory_limit_mib(settings, len(slots.devices))
+    for device in set(slots.devices) - {"cpu"}:
+        part_mib = gpu_memory_mib(device) / slots.devices.count(device)
+        is_shared = slots.devices.count(device) > 1
+        memory_mib = min(memory_mib, part_mib * (_GPU_SHARE if is_shared else 1.0))
     return Limits(time_s=settings.trial_limit_s, memory_mib=memory_mib)
+
+
+def memory_limit_mib(settings: Settings, n_slots: int) -> float:
+    """Memory that each of some trials may use on this machine: as asked for, else a share of what is free."""
+    if settings.memory is not None:
+        return parse_size(settings.memory) / 2**20
+    return _MEMORY_SHARE * available_memory_mib() / n_slots

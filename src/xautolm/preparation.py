@@ -27,7 +27,7 @@ from xautolm.experience.run_folder import RunFolder, read_part
 from xautolm.experience.store import ExperienceStore
 from xautolm.export import ExportContext
 from xautolm.metafeatures.machine import machine_facts
-from xautolm.planning import Subject, choose_machine, devices_of, trial_limits
+from xautolm.planning import Subject, choose_machine, devices_of, memory_limit_mib
 from xautolm.recording import Observer
 from xautolm.records import Experience, ModelSpec, Prior, Profile, Split, Task, TrialResult
 from xautolm.search.plan import Plan
@@ -118,7 +118,7 @@ def describe(settings: Settings, observer: Observer) -> Subject:
     task = load(settings)
     if settings.prompt is not None:
         make_prompt(task.kind, settings.prompt)  # refused here when it has mistakes
-    most_mib = trial_limits(settings, settings.workers or 1).memory_mib
+    most_mib = memory_limit_mib(settings, settings.workers or 1)
     names = default_models(task.kind) if settings.models is None else settings.models
     models, dropped = resolve_models(names, settings.exclude_models, offline=is_offline(settings), memory_mib=most_mib)
     models, unsuitable = suitable_models(models, task.kind)

@@ -118,7 +118,7 @@ def _prepare(
     """Profile, space, prior: everything that is decided before the first trial."""
     task, models = subject.task, subject.models
     slots = planning.choose_machine(settings, models)
-    limits = planning.trial_limits(settings, len(slots.devices))
+    limits = planning.trial_limits(settings, slots)
     backend = preparation.job_backend(server, folder, slots, limits)
     stopwatch = Stopwatch(backend)
     profile = profile_subject(
@@ -159,7 +159,7 @@ def _conduct(
     context = TrialContext(
         folder.path, plan.space.models, limits.time_s, limits.memory_mib, settings.seed, kind=task.kind
     )
-    slots = planning.choose_machine(settings, list(plan.space.models.values()))
+    slots = planning.choose_machine(settings, list(plan.space.models.values()), limits.memory_mib)
     meter = EnergyMeter(preparation.energy_counters(settings, slots.devices, stack))
     backend = LocalBackend(server, slots, context, meter)
     clock = Clock(budget, spent.elapsed_s, finish.reserve_s(task, plan, budget))

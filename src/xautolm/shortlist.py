@@ -14,7 +14,6 @@ from xautolm import planning, preparation, registry
 from xautolm.backends.slots import Slots
 from xautolm.config import Settings
 from xautolm.data.summary import answer_lengths, summarise, summary_lines, token_lengths
-from xautolm.metafeatures.gpus import visible_gpus
 from xautolm.metafeatures.machine import system_name
 from xautolm.planning import Subject
 from xautolm.profiling import speed_alone
@@ -22,7 +21,7 @@ from xautolm.records import ModelSpec
 from xautolm.search.plan import FitCheck, Plan
 from xautolm.space.build import adapt_default, cheapest
 from xautolm.space.catalogue import embedded_folder
-from xautolm.space.feasibility import Limits, Verdict
+from xautolm.space.feasibility import Verdict
 from xautolm.space.fits import Bench, Candidate, Fit, Shortlist
 from xautolm.space.inventory import offers
 from xautolm.space.params import Space
@@ -109,7 +108,7 @@ class _Judge:
         slots = planning.choose_machine(self._settings, [model])
         if slots not in self._benches:
             n_at_once = len(slots.devices)
-            limits = _on_device(planning.trial_limits(self._settings, n_at_once), slots.devices[0])
+            limits = planning.trial_limits(self._settings, slots)
             self._benches[slots] = Bench(slots.devices[0], slots.n_threads, n_at_once, limits, speed_alone(slots))
         bench = self._benches[slots]
         self._benches[slots] = replace(bench, largest=max(bench.largest, model.n_params))
@@ -129,11 +128,3 @@ def _sized(fit: Fit, verdict: Verdict) -> Fit:
         excess=max(excesses.values()),
         lacks=tuple(name for name, excess in excesses.items() if excess > 1),
     )
-
-
-def _on_device(limits: Limits, device: str) -> Limits:
-    """Limits within the memory of the GPU that a trial runs on, if it runs on one."""
-    kind, _, index = device.partition(":")
-    if kind != "cuda":
-        return limits
-    return replace(limits, memory_mib=min(limits.memory_mib, visible_gpus()[int(index or 0)].memory_gib * 1024))

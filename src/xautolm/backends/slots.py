@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+#: Parameters below which a model leaves room for a second one beside it.
+SMALL_MODEL = 150_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class Slots:
@@ -20,7 +23,13 @@ class Slots:
 
 
 def choose_slots(
-    n_cores: int, devices: Sequence[str], largest_model: int, *, workers: int | None, threads: int | None
+    n_cores: int,
+    devices: Sequence[str],
+    largest_model: int,
+    *,
+    workers: int | None,
+    threads: int | None,
+    per_gpu: int = 1,
 ) -> Slots:
     """Give out threads: on a CPU one per trial and as many trials as cores for small models, else one trial.
 
@@ -33,6 +42,7 @@ def choose_slots(
         largest_model: parameters of the largest model in the space.
         workers: the user's wish, None = decide.
         threads: the user's wish, None = decide.
+        per_gpu: trials that a GPU has room for.
 
     >>> choose_slots(4, ["cpu"], 22_000_000, workers=None, threads=None).devices
     ('cpu', 'cpu', 'cpu', 'cpu')
@@ -40,9 +50,11 @@ def choose_slots(
     1
     >>> choose_slots(4, ["cpu"], 400_000_000, workers=None, threads=None).n_threads
     4
+    >>> choose_slots(8, ["cuda:0", "cuda:1"], 22_000_000, workers=None, threads=None, per_gpu=2)
+    Slots(devices=('cuda:0', 'cuda:1', 'cuda:0', 'cuda:1'), n_threads=2)
     """
     is_cpu = devices[0] == "cpu"
-    small = largest_model < 150_000_000
-    n_slots = workers or ((max(1, n_cores // (threads or 1)) if small else 1) if is_cpu else len(devices))
+    small = largest_model < SMALL_MODEL
+    n_slots = workers or ((max(1, n_cores // (threads or 1)) if small else 1) if is_cpu else len(devices) * per_gpu)
     n_threads = threads or (1 if is_cpu and small else max(1, n_cores // n_slots))
     return Slots(devices=tuple(devices[i % len(devices)] for i in range(n_slots)), n_threads=n_threads)
