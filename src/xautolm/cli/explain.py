@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from xautolm.cli.app import Json, app
-from xautolm.cli.search import listed, roles
+from xautolm.cli.search import NoPublished, NoStarter, listed, roles
 
 
 @app.command()
@@ -40,12 +40,8 @@ def explain(
     methods: Annotated[str | None, typer.Option(help="head, partial, lora, full.  [default: all]")] = None,
     prior: Annotated[str | None, typer.Option(help="learned, reference, knn or none.")] = None,
     store: Annotated[str | None, typer.Option(help="URL of the experience store.  [default: XAUTOLM_STORE]")] = None,
-    no_starter: Annotated[
-        bool, typer.Option("--no-starter", help="Leave out experiences that ship with the package.")
-    ] = False,
-    no_published: Annotated[
-        bool, typer.Option("--no-published", help="Leave out the published evaluations among them.")
-    ] = False,
+    no_starter: NoStarter = False,
+    no_published: NoPublished = False,
     exclude_dataset: Annotated[list[str] | None, typer.Option(help="Leave out experiences of this data set.")] = None,
     no_semantic: Annotated[
         bool, typer.Option("--no-semantic", help="Profile the data without embedding any text.")

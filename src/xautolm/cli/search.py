@@ -12,6 +12,9 @@ from xautolm.cli.app import EXIT_INTERRUPTED, Json, app
 from xautolm.cli.results import print_run
 from xautolm.errors import UsageError
 
+NoStarter = Annotated[bool, typer.Option("--no-starter", help="Leave out experiences that ship with the package.")]
+NoPublished = Annotated[bool, typer.Option("--no-published", help="Leave out the published evaluations among them.")]
+
 
 @app.command()
 def fit(
@@ -71,12 +74,8 @@ def fit(
     sampler: Annotated[str | None, typer.Option(help="experience or optuna:NAME.")] = None,
     cold: Annotated[bool, typer.Option("--cold", help="Start from nothing: --prior none.")] = False,
     store: Annotated[str | None, typer.Option(help="URL of the experience store.  [default: XAUTOLM_STORE]")] = None,
-    no_starter: Annotated[
-        bool, typer.Option("--no-starter", help="Leave out experiences that ship with the package.")
-    ] = False,
-    no_published: Annotated[
-        bool, typer.Option("--no-published", help="Leave out the published evaluations among them.")
-    ] = False,
+    no_starter: NoStarter = False,
+    no_published: NoPublished = False,
     exclude_dataset: Annotated[list[str] | None, typer.Option(help="Leave out experiences of this data set.")] = None,
     backend: Annotated[str | None, typer.Option(help="local.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of splits, search and trials.")] = None,
