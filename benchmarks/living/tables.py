@@ -142,14 +142,7 @@ def _row(ledger: Ledger, task: str, strategy: str) -> str:
     cells = (
         task,
         strategy,
-        cell(lambda f: f.n_trials, 0),
-        cell(lambda f: f.n_failed, 0),
-        cell(lambda f: f.first_s, 0, " s"),
-        cell(lambda f: f.f1_third),
-        cell(lambda f: f.f1_two_thirds),
-        cell(lambda f: f.f1_end),
-        cell(lambda f: f.hypervolume),
-        cell(lambda f: f.area),
+        *_figure_cells(cell, 0),
         _spread_text(list(ranks(ledger, task, strategy)), 1),
         _spread_text([(unit.test or {}).get("f1") for unit in units], 3),
     )
@@ -167,18 +160,25 @@ def _mean_row(ledger: Ledger, tasks: Sequence[str], strategy: str) -> str:
     cells = (
         "mean of the tasks",
         strategy,
-        cell(lambda f: f.n_trials, 1),
-        cell(lambda f: f.n_failed, 1),
+        *_figure_cells(cell, 1),
+        _mean_text([list(ranks(ledger, task, strategy)) for task in tasks], 1),
+        _mean_text(test, 3),
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _figure_cells(cell: Callable[..., str], count_digits: int) -> tuple[str, ...]:
+    """The cells of `Figures` in the order of the columns; `cell` makes one of what it reads, digits and unit."""
+    return (
+        cell(lambda f: f.n_trials, count_digits),
+        cell(lambda f: f.n_failed, count_digits),
         cell(lambda f: f.first_s, 0, " s"),
         cell(lambda f: f.f1_third),
         cell(lambda f: f.f1_two_thirds),
         cell(lambda f: f.f1_end),
         cell(lambda f: f.hypervolume),
         cell(lambda f: f.area),
-        _mean_text([list(ranks(ledger, task, strategy)) for task in tasks], 1),
-        _mean_text(test, 3),
     )
-    return f"| {' | '.join(cells)} |"
 
 
 def _mean_text(values: Sequence[Sequence[float | None]], digits: int, unit: str = "") -> str:
