@@ -7,6 +7,7 @@ from pathlib import Path
 
 from benchmarks.living.figures import Ended
 from benchmarks.living.ledger import Unit
+from benchmarks.living.subjects import Subject, load_subject
 from xautolm.cost import Cost
 
 
@@ -45,3 +46,8 @@ def write_csv(folder: Path, name: str, n_rows: int = 60) -> dict[str, Path]:
 def data_option(folder: Path, name: str) -> str:
     """`--data` for such files."""
     return f"{name}={','.join(str(path) for path in write_csv(folder, name).values())}"
+
+
+def subject_of(folder: Path, name: str = "reviews") -> Subject:
+    """Such files as a task."""
+    return load_subject(name, [str(path) for path in write_csv(folder, name).values()])
