@@ -10,21 +10,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from without_xautolm import answer_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 ROOT = Path(__file__).parents[2]
 N_ROWS = 200
-#: Run in a process in which `import xautolm` fails.
 ALONE = """
-import importlib.abc, json, sys
-
-class Absent(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] == "xautolm":
-            raise ModuleNotFoundError(name)
-
-sys.meta_path.insert(0, Absent())
+import json, sys
 from transformers import pipeline
 
 classify = pipeline("text-classification", model=sys.argv[1], truncation=True, top_k=None)
@@ -66,10 +59,7 @@ def largest_difference(out: Path, rows: pd.DataFrame, folder: Path) -> float:
         for row in rows.to_dict("records")
     ]
     (folder / "inputs.json").write_text(json.dumps(inputs))
-    command = [sys.executable, "-c", ALONE, str(out / "model"), str(folder / "inputs.json")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    theirs = json.loads(done.stdout)
+    theirs = answer_of(ALONE, str(out / "model"), str(folder / "inputs.json"))
     assert len(theirs) == len(ours) == N_ROWS
     differences = [
         abs(score - ours[f"prob_{label}"][i]) for i, row in enumerate(theirs) for label, score in row.items()

@@ -4,31 +4,24 @@ from __future__ import annotations
 
 import csv
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import xautolm
+from without_xautolm import answer_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).parents[2]
 N_TRAIN, N_NEW = 160, 24
-#: Run in a process in which `import xautolm` fails; written with the documented classes of transformers alone.
+#: Written with the documented classes of transformers alone.
 ALONE = """
-import importlib.abc, json, sys
+import json, sys
 from pathlib import Path
 
-class Absent(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] == "xautolm":
-            raise ModuleNotFoundError(name)
-
-sys.meta_path.insert(0, Absent())
-import numpy as np
 import torch
 import transformers
 from transformers import AutoTokenizer, pipeline
@@ -169,13 +162,6 @@ KINDS = {
 }
 
 
-def run_cli(*arguments: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "xautolm.cli", *arguments], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-
-
 def write_rows(file: Path, rows: list[Row]) -> Path:
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return file
@@ -183,27 +169,24 @@ def write_rows(file: Path, rows: list[Row]) -> Path:
 
 @pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize("method", ["full", "lora"])
-def test_the_exported_folder_answers_as_the_command_does(name: str, method: str, tmp_path: Path) -> None:
+def test_the_exported_folder_answers_as_the_command_does(
+    name: str, method: str, tmp_path: Path, own_store: str
+) -> None:
     kind = KINDS[name]
     train = write_rows(tmp_path / "train.jsonl", [kind.row(i) for i in range(N_TRAIN)])
     limits = ("--budget", "1trials", "--trial-timeout", "300s", "--cold", "--no-baselines", "--no-semantic")
-    run_cli(
-        *("fit", str(train), "--task", kind.task, "--models", kind.model, "--methods", method),
-        *(*limits, "--out", str(tmp_path / "run")),
-    )
+    what = ("fit", train, "--task", kind.task, "--models", kind.model, "--methods", method)
+    xautolm(*what, *limits, "--out", "run", cwd=tmp_path, store=own_store)
     new = [kind.row(i) for i in range(N_TRAIN, N_TRAIN + N_NEW)]
     bare = [{key: value for key, value in row.items() if key not in kind.answers} for row in new]
     rows = write_rows(tmp_path / "new.jsonl", bare)
     model = str(tmp_path / "run" / "model")
 
-    run_cli("predict", model, str(rows), "-o", str(tmp_path / "scored.jsonl"))
+    xautolm("predict", model, rows, "-o", "scored.jsonl", cwd=tmp_path, store=own_store)
     ours = [json.loads(line)["prediction"] for line in (tmp_path / "scored.jsonl").read_text().splitlines()]
 
     (tmp_path / "rows.json").write_text(json.dumps(bare))
-    command = [sys.executable, "-c", ALONE, kind.way, model, str(tmp_path / "rows.json")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    theirs = json.loads(done.stdout)
+    theirs = answer_of(ALONE, kind.way, model, str(tmp_path / "rows.json"))
     assert len(ours) == len(theirs) == N_NEW
     if kind.way == "numbers":
         assert theirs == pytest.approx(ours, abs=1e-4)
