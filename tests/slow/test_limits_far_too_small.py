@@ -40,23 +40,23 @@ def check_report(done, run):
     assert facts["memory_limit_by"] in {"cgroup", "polling"}
     assert facts["n_trials"] == facts["n_ok"] + facts["n_stopped"] + facts["n_failed"] == 8
     dropped = json.loads((run / "space.json").read_text())["dropped"]
-    assert dropped
     page = (run / "report.html").read_text()
     for item in dropped:
         assert item["what"] in page
         assert item["reason"] in page
-    assert "Left out before the search" in done.stdout
+    assert ("Left out before the search" in done.stdout) == bool(dropped)
     assert (f"Failed: {facts['n_failed']}" in done.stdout) or not facts["n_failed"]
     kinds = [json.loads(line)["status"] for line in (run / "trials.jsonl").read_text().splitlines()]
     assert "crashed" not in kinds
-    return facts, kinds
+    return facts, kinds, dropped
 
 
 def test_memory_for_the_smallest_pipelines_only(tmp_path, own_store):
     done, run = fit(tmp_path, own_store, "--memory", "280MiB")
     assert done.returncode == 0, done.stderr
-    facts, kinds = check_report(done, run)
+    facts, kinds, dropped = check_report(done, run)
     assert facts["status"] == "complete"
+    assert dropped
     assert kinds.count("ok") >= 4
     assert "the limit is 280 MiB" in done.stdout
     assert (run / "model" / "config.json").is_file()
@@ -72,6 +72,8 @@ def test_memory_for_nothing_is_refused_before_anything_is_written(tmp_path, own_
 def test_five_seconds_a_trial(tmp_path, own_store):
     done, run = fit(tmp_path, own_store, "--trial-timeout", "5s")
     assert done.returncode == 0, done.stderr
-    facts, kinds = check_report(done, run)
+    # What five seconds leave out depends on how fast the machine is: on a fast one nothing. That a slow machine leaves
+    # parts out is tested without a clock, in tests/space/test_build_space.py.
+    facts, kinds, _ = check_report(done, run)
     assert facts["status"] == "complete"
     assert set(kinds) <= {"ok", "timeout", "stopped"}

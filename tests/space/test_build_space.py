@@ -135,6 +135,14 @@ def test_a_model_that_only_large_batches_bring_under_the_time_limit_is_kept() ->
     assert 64 in choices(space, "full", "batch_size")
 
 
+def test_models_that_exceed_the_time_limit_are_dropped_with_the_figures() -> None:
+    limit = check_with()(cheapest("m3", batch_size=64)).time_s + 0.01
+    space = build_space(MODELS, [FULL], check_with(time_s=limit))
+    assert space.methods["full"].models == ("m3", "m1")
+    (item,) = [item for item in space.dropped if item.what == "full with m6"]
+    assert "the limit is" in item.reason
+
+
 def test_choices_that_fit_with_no_model_are_dropped_and_the_default_moves() -> None:
     limit = check_with()(cheapest("m1", batch_size=64, max_length=32)).memory_mib - 1
     space = build_space(
