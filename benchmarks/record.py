@@ -1,7 +1,8 @@
 """Record real fine-tunes of uniformly drawn pipelines: `python -m benchmarks.record`.
 
 First, once per task: `python -m benchmarks.record --pilot --tasks sst2` (limits). Then, as often as there is time:
-`python -m benchmarks.record --n 80 --minutes 60`. Both go on where an earlier call, stopped or killed, left off.
+`python -m benchmarks.record --n 80 --minutes 60`. At last `--alone 4` and `--again 12`, which say how far times and
+scores can be trusted. All of them go on where an earlier call, stopped or killed, left off.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from benchmarks.recording.card import task_figures, write_card
 from benchmarks.recording.ledger import read_rows
 from benchmarks.recording.limits import Choice
 from benchmarks.recording.pilot import TIME_LIMIT_S, pilot_task, refresh_profile
+from benchmarks.recording.repeats import AGAIN, ALONE, repeat_task
 from benchmarks.recording.session import Draw, Session, accepted_limits, deadline, open_session, record_task
 from benchmarks.recording.space import draw_pipeline
 from benchmarks.recording.subsets import DEFAULT_DATA, N_TRAIN, N_VALIDATION, SOURCES, SubsetSize, has_data
@@ -52,7 +54,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tasks", default=",".join(SOURCES), help="names, separated by commas (default: %(default)s)")
     parser.add_argument("--n", type=int, default=80, help="pipelines per task (default: %(default)s)")
     parser.add_argument("--start", type=int, default=0, help="number of the first one (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the pipelines; 0 = the table, others = repeats")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of the pipelines; 0 = the table, others = other pipelines"
+    )
     parser.add_argument("--pilot", action="store_true", help="choose the limits of the tasks from 30 draws")
     parser.add_argument("--pilot-limit", type=float, default=TIME_LIMIT_S, help="seconds per pilot draw")
     parser.add_argument("--train", type=int, default=N_TRAIN, help="training rows, decided by the pilot")
@@ -63,6 +67,8 @@ def _parser() -> argparse.ArgumentParser:
         "--data-dir", type=Path, default=DEFAULT_DATA, help="one folder per task (default: %(default)s)"
     )
     parser.add_argument("--table", type=Path, default=TABLE, help="folder of the table (default: %(default)s)")
+    parser.add_argument("--alone", type=int, metavar="N", help="repeat N recorded pipelines per task with one worker")
+    parser.add_argument("--again", type=int, metavar="N", help="repeat N recorded pipelines per task with other seeds")
     parser.add_argument("--profiles", action="store_true", help="only compute the meta-features of the tasks anew")
     parser.add_argument("--card", action="store_true", help="only write the data card anew")
     parser.add_argument("--json", type=Path, help="also write the summary to this file")
@@ -72,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace, draw: Draw, stop: StopRequest) -> None:
     names = _names(options)
     if not options.card and names:
-        n_workers = options.workers or usable_cores()
+        n_workers = 1 if options.alone else options.workers or usable_cores()
         is_out = deadline(options.minutes)
         with open_session(
             options.table,
@@ -100,10 +106,12 @@ def _names(options: argparse.Namespace) -> list[str]:
     unknown = [name for name in names if name not in SOURCES]
     if unknown:
         raise UsageError(f"expected tasks out of {', '.join(SOURCES)} for `--tasks`, got {unknown[0]!r}")
-    smallest = {"n": 1, "start": 0, "seed": 0, "train": 1, "valid": 1}
+    if options.alone is not None and options.again is not None:
+        raise UsageError("expected `--alone` or `--again`, got both; run them one after the other")
+    smallest = {"n": 1, "start": 0, "seed": 0, "train": 1, "valid": 1, "alone": 1, "again": 1}
     for name, low in smallest.items():
-        if getattr(options, name) < low:
-            raise UsageError(f"expected a number of at least {low} for `--{name}`, got {getattr(options, name)}")
+        if (number := getattr(options, name)) is not None and number < low:
+            raise UsageError(f"expected a number of at least {low} for `--{name}`, got {number}")
     present = [name for name in names if has_data(options.data_dir, name)]
     for name in names:
         if name not in present:
@@ -122,7 +130,10 @@ def _record(session: Session, options: argparse.Namespace, names: Sequence[str])
     for name in names:
         if session.is_out() or session.should_stop():
             return
-        if options.pilot:
+        if options.alone or options.again:
+            kind, n = (ALONE, options.alone) if options.alone else (AGAIN, options.again)
+            print(f"{name}: {repeat_task(session, name, n, kind)} repeats ({kind})")
+        elif options.pilot:
             size = SubsetSize(options.train, options.valid)
             _print_choice(name, pilot_task(session, name, size, options.pilot_limit))
         else:

@@ -13,6 +13,7 @@ from typing import Any
 from benchmarks.recorded import Row
 from benchmarks.recording.ledger import read_rows
 from benchmarks.recording.limits import read_limits
+from benchmarks.recording.repeats import AGAIN, ALONE, TOLERANCE, compare_again, compare_alone, read_repeats
 from benchmarks.recording.subsets import SOURCES, SUBSET_SEED
 from xautolm.experience.journal import write_atomic
 from xautolm.records import FAILURES
@@ -64,6 +65,8 @@ def card(folder: Path) -> str:
         subset_seed=SUBSET_SEED,
         limits="\n".join(_limits(limits)),
         recorded="\n".join(_recorded(rows)),
+        alone="\n".join(_alone(folder)),
+        noise="\n".join(_noise(folder)),
         machines="\n".join(_machines([row for part in rows.values() for row in part])),
         columns="\n".join(
             ("| column | meaning |", "|---|---|", *(f"| {n} | {what} |" for n, what in _COLUMNS.items()))
@@ -117,6 +120,45 @@ def _recorded(rows: Mapping[str, Sequence[Row]]) -> list[str]:
         if part:
             lines.append(f"| {name} | " + " | ".join(task_figures(part)) + " |")
     return lines
+
+
+def _alone(folder: Path) -> list[str]:
+    """Whether times hold although a neighbour was at work."""
+    pairs = [
+        (group[0], group[-1])
+        for name in SOURCES
+        for group in read_repeats(folder, name, ALONE, read_rows(folder, name, 0))
+        if all(row["status"] == "ok" for row in group)
+    ]
+    if not pairs:
+        return ["No trial was repeated alone yet: `python -m benchmarks.record --alone 4`."]
+    found = compare_alone(pairs)
+    verdict = "are comparable" if found.deviation <= TOLERANCE else "are **not** comparable"
+    low, high = found.quartiles
+    return [
+        f"{found.n} trials were repeated alone on the machine with the same seeds: they took {found.ratio:.2f} of "
+        f"their time in the table in the median (quartiles {low:.2f} and {high:.2f}); the median deviation is "
+        f"{found.deviation:.0%}, so times {verdict} (at most {TOLERANCE:.0%} is asked for)."
+    ]
+
+
+def _noise(folder: Path) -> list[str]:
+    """What differs between seeds, per task."""
+    lines = [
+        "| task | pipelines | deviation of F1 | range of F1 in the table | longest / shortest time | other outcome |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name in SOURCES:
+        recorded = read_rows(folder, name, 0)
+        groups = read_repeats(folder, name, AGAIN, recorded)
+        if groups:
+            found = compare_again(groups)
+            scores = [row["f1"] for row in recorded.values() if row["status"] == "ok"]
+            lines.append(
+                f"| {name} | {found.n} | {found.f1_sd:.3f} | {min(scores):.3f} to {max(scores):.3f} | "
+                f"{found.time_spread:.2f} | {found.n_other_ends} |"
+            )
+    return lines if len(lines) > 2 else ["Nothing was repeated yet: `python -m benchmarks.record --again 12`."]
 
 
 def task_figures(rows: Sequence[Row]) -> list[str]:

@@ -30,20 +30,21 @@ class Ledger:
         folder: of the table.
         task: its name.
         seed: of the table.
-        is_pilot: pilots stay in the journal and have no shards.
+        kind: of a side recording ("pilot", a repeat), which stays in a journal of its own and has no shards; empty =
+            the table.
 
     Raises:
         UsageError: another process records this task.
     """
 
-    def __init__(self, folder: Path, task: str, seed: int, *, is_pilot: bool = False) -> None:
+    def __init__(self, folder: Path, task: str, seed: int, *, kind: str = "") -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._folder, self._is_pilot = folder, is_pilot
-        self._name = _name(task, seed, is_pilot)
+        self._folder, self._kind = folder, kind
+        self._name = _name(task, seed, kind)
         self._journal = _journal(folder, self._name)
         self._lock = _lock(folder / f".partial-{self._name}.lock", task)
         try:
-            self.rows: dict[int, Row] = read_rows(folder, task, seed, is_pilot=is_pilot, repair=True)
+            self.rows: dict[int, Row] = read_rows(folder, task, seed, kind=kind, repair=True)
         except BaseException:
             self._lock.close()
             raise
@@ -63,11 +64,11 @@ class Ledger:
             file.flush()
             os.fsync(file.fileno())
         self.rows[row["pipeline"]] = row
-        if not self._is_pilot:
+        if not self._kind:
             self._write_full_shard(row["pipeline"] // SHARD_SIZE)
 
     def clear(self) -> None:
-        """Forget the rows of a pilot that was run under other conditions."""
+        """Forget the rows of a side recording that was made under other conditions."""
         self._journal.unlink(missing_ok=True)
         self.rows.clear()
 
@@ -83,29 +84,29 @@ class Ledger:
         return self._folder / f"{self._name}-{number:03d}.parquet"
 
 
-def read_rows(folder: Path, task: str, seed: int, *, is_pilot: bool = False, repair: bool = False) -> dict[int, Row]:
+def read_rows(folder: Path, task: str, seed: int, *, kind: str = "", repair: bool = False) -> dict[int, Row]:
     """Number of the pipeline -> row, of everything recorded of a task.
 
     Args:
         folder: of the table.
         task: its name.
         seed: of the table.
-        is_pilot: read the pilot's journal instead.
+        kind: read the journal of this side recording instead.
         repair: cut a torn last line off the journal; only for its owner.
 
     Raises:
         UsageError: the journal is damaged.
     """
-    name = _name(task, seed, is_pilot)
+    name = _name(task, seed, kind)
     rows = {row["pipeline"]: row for row in _read_lines(_journal(folder, name), repair=repair)}
-    for path in [] if is_pilot else sorted(folder.glob(f"{name}-[0-9][0-9][0-9].parquet")):
+    for path in [] if kind else sorted(folder.glob(f"{name}-[0-9][0-9][0-9].parquet")):
         rows.update({row["pipeline"]: row for row in read_shard(path)})
     return rows
 
 
-def _name(task: str, seed: int, is_pilot: bool) -> str:
-    """Stem of a task's files; seed 0 is the table, other seeds are repeats of it."""
-    return f"{task}-pilot" if is_pilot else task if seed == 0 else f"{task}-seed{seed}"
+def _name(task: str, seed: int, kind: str) -> str:
+    """Stem of a task's files; seed 0 is the table, other seeds draw other pipelines."""
+    return f"{task}-{kind}" if kind else task if seed == 0 else f"{task}-seed{seed}"
 
 
 def _journal(folder: Path, name: str) -> Path:

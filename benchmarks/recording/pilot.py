@@ -78,7 +78,7 @@ def pilot_task(session: Session, name: str, size: SubsetSize, time_limit_s: floa
         )
     session = replace(session, seed=PILOT_SEED)
     task = load_subset(session.data, name, size)
-    with Ledger(session.table, name, PILOT_SEED, is_pilot=True) as ledger:
+    with Ledger(session.table, name, PILOT_SEED, kind="pilot") as ledger:
         pilot = _Pilot(session, task, ledger, time_limit_s)
         _forget_other_conditions(pilot)
         order = _cheapest_first(session, task)

@@ -104,11 +104,7 @@ def record_task(session: Session, name: str, indices: Sequence[int]) -> int:
         UsageError: the task has no accepted limits, or the table was recorded under other conditions.
         RunError: the machine, not the pipelines, is at fault (disk full, workers killed).
     """
-    entry = accepted_limits(session, name)
-    task = load_subset(session.data, name, SubsetSize(entry["n_train"], entry["n_validation"]))
-    if task.fingerprint != entry["fingerprint"]:
-        raise UsageError(f"expected the rows of {name!r} that its pilot saw; the data have changed. Restore them")
-    limits = Limits(entry["time_limit_s"], entry["memory_limit_mib"])
+    task, limits = under_limits(session, name)
     facts = row_facts(session.space, task, limits, session.seed)
     with Ledger(session.table, name, session.seed) as ledger:
         _check_same_table(session, ledger, facts)
@@ -204,6 +200,19 @@ def describe(result: TrialResult) -> str:
         f"#{result.trial_id} {result.status} {score}, {result.cost.time_s:.1f} s, {peak_mib:.0f} MiB, "
         f"{pipeline.method} {pipeline.model}"
     )
+
+
+def under_limits(session: Session, name: str) -> tuple[Task, Limits]:
+    """The rows of a task and the limits that its pilot chose for them.
+
+    Raises:
+        UsageError: see `accepted_limits`; or the data are not those that the pilot saw.
+    """
+    entry = accepted_limits(session, name)
+    task = load_subset(session.data, name, SubsetSize(entry["n_train"], entry["n_validation"]))
+    if task.fingerprint != entry["fingerprint"]:
+        raise UsageError(f"expected the rows of {name!r} that its pilot saw; the data have changed. Restore them")
+    return task, Limits(entry["time_limit_s"], entry["memory_limit_mib"])
 
 
 def accepted_limits(session: Session, name: str) -> dict[str, Any]:
