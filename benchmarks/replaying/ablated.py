@@ -8,10 +8,18 @@ from dataclasses import replace
 from benchmarks.replaying.ours import learned_prior, ours_warm, ranking, reversed_experiences
 from benchmarks.replaying.searcher import Searcher, rated
 from benchmarks.replaying.tasks import RecordedTask
+from xautolm.experience.starter import PUBLISHED, read_part
 from xautolm.prior.evidence import Rated
 from xautolm.prior.guard import Trust
-from xautolm.records import Experience, TrialResult
+from xautolm.records import Experience, Pipeline, Prior, TrialResult
 from xautolm.search.ranking import Ranking
+
+
+class NearestFirst(Ranking):
+    """The ranking that begins with the cheapest default and the best of the nearest tasks, unseen by the predictors."""
+
+    def _opening(self, defaults: Sequence[Pipeline], prior: Prior) -> tuple[Pipeline, ...]:
+        return self._model.starts
 
 
 class Unguarded(Ranking):
@@ -38,6 +46,17 @@ def no_system(task: RecordedTask, others: Sequence[Experience], seed: int) -> Se
     bare = replace(task, profile=replace(task.profile, system={}))
     blind = tuple(replace(e, profile=replace(e.profile, system={})) for e in others)
     return ranking(bare, learned_prior(bare, blind, rated(bare, blind), label="no system"), blind, seed)
+
+
+def no_opening(task: RecordedTask, others: Sequence[Experience], seed: int) -> Searcher:
+    """The first trials are those of the published prior."""
+    return ranking(task, learned_prior(task, tuple(others)), others, seed, NearestFirst)
+
+
+def with_published(task: RecordedTask, others: Sequence[Experience], seed: int) -> Searcher:
+    """The store holds the published evaluations of other data sets too, as the store that comes with the package."""
+    published = tuple(e for e in read_part(PUBLISHED) if e.dataset_id != task.name)
+    return ranking(task, learned_prior(task, (*others, *published)), others, seed)
 
 
 def no_guard(task: RecordedTask, others: Sequence[Experience], seed: int) -> Searcher:

@@ -83,13 +83,15 @@ STRATEGIES: Mapping[str, Entry] = MappingProxyType(
     }
 )
 
-#: Ours without one of its parts.
+#: Ours without one of its parts, or with one more.
 ABLATIONS: Mapping[str, Entry] = MappingProxyType(
     {
         "no failures in the store": _ablated(ablated.no_failures),
         "no distance": _ablated(ablated.no_distance),
         "no system features": _ablated(ablated.no_system),
         "no predictors (reference prior)": _ours(ours.ours_reference),
+        "no opening (best of the nearest)": _ablated(ablated.no_opening),
+        "with published evaluations": _ablated(ablated.with_published),
         "no guard": _ablated(ablated.no_guard),
         "no guard, adversarial store": _ablated(ablated.no_guard_misled),
         "no front-aware stopping": _ablated(ablated.no_stopping),

@@ -186,6 +186,35 @@ def test_a_true_prior_helps_and_a_reversed_one_hardly_hurts(space: Space) -> Non
     assert np.mean([volume(r) for r in misled]) > 0.95 * np.mean([volume(r) for r in cold])
 
 
+def test_a_warm_search_opens_with_what_past_tasks_say_is_good(space: Space) -> None:
+    """Three different pipelines, the first of them cheap, the others better than most of what could be drawn."""
+    prior = warm_prior(space, experiences(space))
+    ranking = make_ranking(space, prior)
+    opened = [ranking.propose(i, ()) for i in range(3)]
+    assert opened == list(ranking.starts) == list(make_ranking(space, prior).starts)
+    assert len({(p.model, p.method) for p in opened}) == 3
+    assert all(space.contains(pipeline) for pipeline in opened)
+
+    evaluate = analytic_evaluator(space, seed=0)
+    drawn = [item.experience.result for item in experiences(space, 60) if item.experience.result.is_ok]
+    first, *best = (evaluate(Trial(i, pipeline, seed=i)) for i, pipeline in enumerate(opened))
+    assert first.cost.time_s < np.median([result.cost.time_s for result in drawn])
+    assert max(r.scores.get("f1", 0.0) for r in best) > np.quantile([r.scores["f1"] for r in drawn], 0.8)
+
+
+def test_without_predictors_the_nearest_tasks_pipelines_come_first(space: Space) -> None:
+    prior = build_reference_prior(space, experiences(space))
+    assert {p.key for p in make_ranking(space, prior).starts} >= {p.key for p in prior.starts}
+
+
+def test_the_opening_fits(space: Space) -> None:
+    def only_heads(pipeline: Pipeline, seen: Sequence[TrialResult]) -> Verdict:
+        return replace(anything_fits(pipeline, seen), fits=pipeline.method == "head")
+
+    ranking = make_ranking(space, warm_prior(space, experiences(space)), fits=only_heads)
+    assert {pipeline.method for pipeline in ranking.starts} == {"head"}
+
+
 def test_the_weight_of_a_prior_that_misleads_falls(space: Space) -> None:
     bad = warm_prior(space, experiences(space, reverse=True))
     ranking = make_ranking(space, bad)

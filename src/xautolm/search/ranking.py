@@ -29,6 +29,7 @@ from xautolm.prior.predictors import read_predictors
 from xautolm.records import FAILURES, Constraint, Objective, Pipeline, Prior, Profile, TrialResult
 from xautolm.search.expectations import N_EXPECTED, Expectations, Expected
 from xautolm.search.improvement import expected_improvement
+from xautolm.search.opening import opening
 from xautolm.search.own_trials import Gap, Success
 from xautolm.search.plan import FitCheck, Plan
 from xautolm.search.proposals import Fits, Proposer
@@ -41,6 +42,8 @@ _BELOW_WORST = 0.3
 _LEAST_GAIN = 1e-12
 #: Smallest scale of what a constraint bounds.
 _LEAST_SCALE = 1e-3
+#: Stands for the number of the trial in the random numbers of the opening.
+_OPENING = 2**32 - 1
 #: Scored trials from which on it is told whether the prior helped.
 _MIN_AGREEMENT = 5
 
@@ -53,6 +56,7 @@ class RankingOptions:
         n_model: candidates drawn from the warm, updated model, at most: the less it is believed, the fewer.
         n_uniform: candidates drawn uniformly, at least.
         n_near: candidates near the pipelines of the front.
+        n_opening: candidates drawn from the model, and as many drawn uniformly, for the first trials of a warm search.
         exploration: share of proposals that are uniform draws, not predicted to fail.
         cost_power: power of the expected cost that the gain is divided by. 1 spends a budget in trials on what is
             cheap; 0 forgets the cost.
@@ -65,6 +69,7 @@ class RankingOptions:
     n_model: int = 40
     n_uniform: int = 40
     n_near: int = 40
+    n_opening: int = 100
     exploration: float = 0.1
     cost_power: float = 0.5
     least_p: float = 0.5
@@ -126,11 +131,19 @@ class Ranking:
         self._known: dict[int, _Facts] = {}
         self._order: tuple[TrialResult, ...] = ()
         self._trusted: tuple[Sequence[TrialResult], Trust] | None = None
+        #: What is tried first, as trials 0, 1, ...
+        self.starts = self._opening(plan.defaults, prior) if self._expectations.is_warm else self._model.starts
 
-    @property
-    def starts(self) -> tuple[Pipeline, ...]:
-        """What is tried first, as trials 0, 1, ..."""
-        return self._model.starts
+    def _opening(self, defaults: Sequence[Pipeline], prior: Prior) -> tuple[Pipeline, ...]:
+        """The opening of a warm search, out of known-good pipelines and draws from the model and from everywhere."""
+        rng = np.random.default_rng(np.random.SeedSequence([self._seed, _OPENING]))
+        model = self._model.model_after(())
+        drawn = [source.sample(rng) for source in (model, self._uniform) for _ in range(self.options.n_opening)]
+        known = [pipeline for pipeline in (*defaults, *prior.starts) if self.space.contains(pipeline)]
+        distinct = {pipeline.key: pipeline for pipeline in map(self._repaired, (*known, *drawn))}
+        pool = [pipeline for pipeline in distinct.values() if self._fits(pipeline, ()).fits]
+        chosen = opening(pool, self._expectations.of(pool), self.options.cost_power) if pool else ()
+        return tuple(chosen) or self._model.starts
 
     def propose(self, trial_id: int, seen: Sequence[TrialResult], running: Sequence[Pipeline] = ()) -> Pipeline:
         """The pipeline to try as trial `trial_id`.
@@ -226,7 +239,7 @@ class Ranking:
             drawn += [self._uniform.sample(rng) for _ in range(options.n_model - n_model)]
             drawn += self._near(seen, rng)
         tried = {key for result in seen for key in self._facts(result).keys}
-        tried |= {pipeline.key for pipeline in (*running, *self._model.starts)}
+        tried |= {pipeline.key for pipeline in (*running, *self.starts)}
         new = {pipeline.key: pipeline for pipeline in map(self._repaired, drawn)}
         return [pipeline for key, pipeline in new.items() if key not in tried]
 
