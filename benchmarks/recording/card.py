@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
+import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -135,11 +136,12 @@ def _alone(folder: Path) -> list[str]:
     found = compare_alone(pairs)
     verdict = "are comparable" if found.deviation <= TOLERANCE else "are **not** comparable"
     low, high = found.quartiles
-    return [
+    told = (
         f"{found.n} trials were repeated alone on the machine with the same seeds: they took {found.ratio:.2f} of "
         f"their time in the table in the median (quartiles {low:.2f} and {high:.2f}); the median deviation is "
         f"{found.deviation:.0%}, so times {verdict} (at most {TOLERANCE:.0%} is asked for)."
-    ]
+    )
+    return textwrap.wrap(told, 120)
 
 
 def _noise(folder: Path) -> list[str]:
