@@ -42,17 +42,17 @@ def test_first_what_is_good_for_its_cost_then_what_is_best() -> None:
     assert chosen == ["m/head/1", "m/full/1", "m/lora/1"]
 
 
-def test_models_and_methods_differ_while_there_are_others() -> None:
+def test_models_and_methods_differ_while_there_are_good_others() -> None:
     table = {
         "m/full/1": (2.0, 0.9, 50.0),
         "m/full/2": (1.9, 0.9, 50.0),
         "m/full/3": (1.8, 0.9, 50.0),
         "m/head/1": (0.5, 0.9, 1.0),
         "m/head/2": (1.0, 0.9, 10.0),
-        "s/full/1": (-1.0, 0.9, 20.0),
+        "s/full/1": (1.2, 0.9, 20.0),
     }
     assert choose(table) == ["m/head/1", "m/full/1", "s/full/1"]
-    del table["s/full/1"]
+    table["s/full/1"] = (0.8, 0.9, 20.0)
     assert choose(table) == ["m/head/1", "m/full/1", "m/full/2"]
 
 

@@ -17,14 +17,17 @@ from xautolm.search.expectations import Expected
 
 #: Pipelines of an opening.
 SIZE = 3
+#: By how much, in normal scores of the rank, a pipeline has to be expected to be better than others to be the second
+#: one of its model and method: about the deviation of a prediction for a task never seen.
+_SAME_KIND = 1.0
 
 
 def opening(pool: Sequence[Pipeline], expected: Expected, cost_power: float, size: int = SIZE) -> list[Pipeline]:
     """Choose what to begin with.
 
     The first is what is worth most for its cost, so that a working model and a point of the front are there early. The
-    others are expected to score best, whatever they cost; as long as there are such, they differ from those chosen
-    before in model or method, because predictions of similar pipelines are wrong together.
+    others are expected to score best, whatever they cost. Predictions of similar pipelines are wrong together, so one
+    of a model and method that was chosen before has to be expected to be much better than one of another.
 
     Args:
         pool: distinct pipelines that fit.
@@ -34,18 +37,13 @@ def opening(pool: Sequence[Pipeline], expected: Expected, cost_power: float, siz
     """
     if not pool:
         return []
-    quality = expected.rank + np.log(np.maximum(expected.p_ok, 1e-3))
-    worth = 0.5 * expected.rank + np.log(np.maximum(expected.p_ok, 1e-3))
-    first = int(np.argmax(worth - cost_power * np.maximum(expected.log_time, 0.0)))
-    by_quality = [int(i) for i in np.argsort(-quality, kind="stable") if i != first]
-    chosen, kinds = [first], {_kind(pool[first])}
-    for i in by_quality:
-        if len(chosen) < size and _kind(pool[i]) not in kinds:
-            chosen.append(i)
-            kinds.add(_kind(pool[i]))
-    chosen += [i for i in by_quality if i not in chosen][: max(size - len(chosen), 0)]
+    works = np.log(np.maximum(expected.p_ok, 1e-3))
+    quality = expected.rank + works
+    kinds = [(pipeline.model, pipeline.method) for pipeline in pool]
+    chosen = [int(np.argmax(0.5 * expected.rank + works - cost_power * np.maximum(expected.log_time, 0.0)))]
+    while len(chosen) < min(size, len(pool)):
+        known = {kinds[i] for i in chosen}
+        value = quality - _SAME_KIND * np.asarray([kind in known for kind in kinds])
+        value[chosen] = -np.inf
+        chosen.append(int(np.argmax(value)))
     return [pool[i] for i in chosen]
-
-
-def _kind(pipeline: Pipeline) -> tuple[str, str]:
-    return pipeline.model, pipeline.method
