@@ -40,6 +40,7 @@ SOURCES: Mapping[str, Source] = {
     "ag_news": Source("AG News: topic of news items", "research and other non-commercial activity"),
     "liar": Source("LIAR: truthfulness of political statements, 6 grades", "research purposes only"),
     "meld": Source("MELD: emotion of dialogue utterances, text only", "GPL-3.0"),
+    "cola": Source("CoLA: acceptability of sentences", "excerpts of published works, research use held to be fair use"),
 }
 
 

@@ -28,7 +28,7 @@ from xautolm.prior.costs import Setting
 from xautolm.prior.forest import ForestOptions
 from xautolm.prior.learned import LearnedOptions, learn
 from xautolm.prior.lessons import Lessons
-from xautolm.prior.physics import Physicist
+from xautolm.prior.physics import INPUTS, Physicist
 from xautolm.prior.predictors import Forecast, Predictors, read_predictors
 from xautolm.records import Experience, Objective, ParamValue, Pipeline, Profile, Status
 
@@ -166,6 +166,18 @@ def test_quality_is_the_rank_inside_a_task() -> None:
     easy = [trial(i, draw(np.random.default_rng(i)), f1=0.9 + i / 1000, task="easy") for i in range(4)]
     hard = [trial(i, draw(np.random.default_rng(i)), f1=0.1 + i / 1000, task="hard") for i in range(4)]
     assert lessons_of([*easy, *hard]).quality.tolist() == [0.125, 0.375, 0.625, 0.875] * 2
+
+
+def test_more_rows_are_never_expected_to_be_worse() -> None:
+    """Even where past trials were worse with more of them: that is noise, or something else that differed."""
+    rng, past = np.random.default_rng(4), []
+    for i in range(60):
+        drawn, share = draw(rng), float(rng.choice([0.25, 0.5, 1.0]))
+        worse_with_more = replace(drawn, params={**drawn.params, "train_fraction": share})
+        past.append(trial(i, worse_with_more, f1=0.9 - 0.4 * share + 0.02 * rng.normal()))
+    row, column = PHYSICIST.row(draw(rng), setting()), INPUTS.index("train_fraction")
+    rows = [[*row[:column], share, *row[column + 1 :]] for share in (0.25, 0.5, 1.0)]
+    assert np.diff(learned(past).predict(rows).quality).min() >= 0.0
 
 
 def test_far_tasks_and_repeats_count_less() -> None:

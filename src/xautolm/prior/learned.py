@@ -35,6 +35,8 @@ Flags = npt.NDArray[np.bool_]
 
 #: What quality depends on: not the machine and its limits.
 _OF_QUALITY = tuple(i for i, name in enumerate(INPUTS) if name not in {"time_ratio", "memory_ratio", *MACHINE_INPUTS})
+#: More of the training rows never make a model worse, all else equal.
+_SIGNS_OF_QUALITY = np.asarray([int(INPUTS[i] == "train_fraction") for i in _OF_QUALITY], dtype=np.int64)
 #: Belief that a trial keeps a limit: the logit is intercept - slope x log(estimate / limit). Estimates are right within
 #: a factor of about two (`space.feasibility`): a logistic of slope 2.4 is about as wide as a normal of deviation log 2.
 _KEEPS = Coefficients.believed([0.0, 2.4], [1.5, 0.8])
@@ -211,12 +213,12 @@ def _learn_quality(rows: Array, lessons: Lessons, folds: Indices, options: Learn
         return Quantity(None, 0.5, 1.0, _QUALITY_SD)
     counts = np.bincount(lessons.tasks[known])[lessons.tasks[known]]
     x, w = rows[known][:, _OF_QUALITY], lessons.weights[known] * counts / (counts + _SD_TRIALS)
-    guessed = _left_out(x, y, w, folds[known], options) - 0.5
+    guessed = _left_out(x, y, w, folds[known], options, _SIGNS_OF_QUALITY) - 0.5
     told = np.isfinite(guessed)
     noise = _QUALITY_SD**2 / w[told]
     slope = float(np.clip(linear(guessed[told][:, None], y[told] - 0.5, noise, _SHARPNESS).mean[0], 0.0, 1.5))
     grow = options.ranks if len(y) <= options.forest.max_rows else options.forest
-    forest = Forest.grown(x, y, w, grow, seed=options.seed)
+    forest = Forest.grown(x, y, w, grow, seed=options.seed, signs=_SIGNS_OF_QUALITY)
     return Quantity(forest, 0.5, slope, _spread(y - 0.5 - slope * guessed, w, _QUALITY_SD), _OF_QUALITY)
 
 
