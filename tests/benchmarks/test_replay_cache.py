@@ -92,7 +92,7 @@ def test_a_new_shard_of_another_task_matters_to_those_who_read_the_store(
 ) -> None:
     names = ("TPE caught", RIVAL, OURS_COLD, OURS)
     before = {name: version_of(ENTRIES[name], "trec") for name in names}
-    for path in versions.TABLE.iterdir():
+    for path in versions.TABLE.glob("*.*"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     (tmp_path / "sst2-008.parquet").write_bytes(b"more")
     monkeypatch.setattr(versions, "TABLE", tmp_path)
