@@ -32,7 +32,7 @@ from xautolm.search.improvement import expected_improvement
 from xautolm.search.opening import opening
 from xautolm.search.own_trials import Gap, Success
 from xautolm.search.plan import FitCheck, Plan
-from xautolm.search.proposals import Fits, Proposer
+from xautolm.search.proposals import Fits, Proposer, cheapest_first
 
 Array = npt.NDArray[np.float64]
 
@@ -135,15 +135,19 @@ class Ranking:
         self.starts = self._opening(plan.defaults, prior) if self._expectations.is_warm else self._model.starts
 
     def _opening(self, defaults: Sequence[Pipeline], prior: Prior) -> tuple[Pipeline, ...]:
-        """The opening of a warm search, out of known-good pipelines and draws from the model and from everywhere."""
+        """The opening of a warm search, out of known-good pipelines and draws from the model and from everywhere.
+
+        The cheapest default follows: whatever the prior says, one pipeline is tried that is known to work.
+        """
         rng = np.random.default_rng(np.random.SeedSequence([self._seed, _OPENING]))
         model = self._model.model_after(())
         drawn = [source.sample(rng) for source in (model, self._uniform) for _ in range(self.options.n_opening)]
         known = [pipeline for pipeline in (*defaults, *prior.starts) if self.space.contains(pipeline)]
         distinct = {pipeline.key: pipeline for pipeline in map(self._repaired, (*known, *drawn))}
         pool = [pipeline for pipeline in distinct.values() if self._fits(pipeline, ()).fits]
-        chosen = opening(pool, self._expectations.of(pool), self.options.cost_power) if pool else ()
-        return tuple(chosen) or self._model.starts
+        chosen = opening(pool, self._expectations.of(pool), self.options.cost_power) if pool else []
+        safe = cheapest_first(defaults, self._fits)[:1]
+        return tuple({pipeline.key: pipeline for pipeline in (*chosen, *safe)}.values()) or self._model.starts
 
     def propose(self, trial_id: int, seen: Sequence[TrialResult], running: Sequence[Pipeline] = ()) -> Pipeline:
         """The pipeline to try as trial `trial_id`.
