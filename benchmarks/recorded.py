@@ -19,6 +19,8 @@ from xautolm.errors import UsageError
 from xautolm.records import Cost, Experience, Pipeline, Profile, TrialError, TrialResult, canonical_json
 
 TABLE = Path(__file__).parent / "table"
+#: Trials as runs of the product launch them (`benchmarks.everyday`), in the same columns; experience only.
+EVERYDAY = TABLE / "everyday"
 #: Version of the system features that the rows hold.
 RECORDED_SYSTEM_SCHEMA = "system/1"
 

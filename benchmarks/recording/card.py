@@ -15,11 +15,12 @@ from benchmarks.recorded import Row
 from benchmarks.recording.ledger import read_rows
 from benchmarks.recording.limits import read_limits
 from benchmarks.recording.repeats import AGAIN, ALONE, TOLERANCE, compare_again, compare_alone, read_repeats
-from benchmarks.recording.subsets import SOURCES, SUBSET_SEED
+from benchmarks.recording.subsets import MORE_SOURCES, SOURCES, SUBSET_SEED
 from xautolm.experience.journal import write_atomic
 from xautolm.records import FAILURES
 
 _TEMPLATE = Path(__file__).with_name("card_template.md")
+_EVERYDAY_TEMPLATE = Path(__file__).with_name("everyday_template.md")
 _COLUMNS: Mapping[str, str] = {
     "`task`, `table_seed`, `pipeline`, `pipeline_key`": (
         "which pipeline on which task; pipeline i of a seed is the same on every task, its key a hash of its settings"
@@ -73,6 +74,30 @@ def card(folder: Path) -> str:
             ("| column | meaning |", "|---|---|", *(f"| {n} | {what} |" for n, what in _COLUMNS.items()))
         ),
     )
+
+
+def write_everyday_card(folder: Path) -> None:
+    """Replace `README.md` of the everyday table by what is true now."""
+    limits = read_limits(folder)
+    sources = {**SOURCES, **MORE_SOURCES}
+    rows = {name: list(read_rows(folder, name, 0).values()) for name in limits}
+    tasks = [
+        "| task | what | train | validation | best constant F1 | time limit | memory limit | licence of the data |",
+        "|---|---|---|---|---|---|---|---|",
+        *(
+            f"| {name} | {sources[name].title} | {entry['n_train']:,} | {entry['n_validation']:,} | "
+            f"{entry['best_constant_f1']:.3f} | {entry['time_limit_s']:.0f} s | {entry['memory_limit_mib']:.0f} MiB | "
+            f"{sources[name].licence} |"
+            for name, entry in limits.items()
+        ),
+    ]
+    text = Template(_EVERYDAY_TEMPLATE.read_text(encoding="utf-8")).substitute(
+        tasks="\n".join(tasks),
+        subset_seed=SUBSET_SEED,
+        recorded="\n".join(_recorded(rows)),
+        machines="\n".join(_machines([row for part in rows.values() for row in part])),
+    )
+    write_atomic(folder / "README.md", text)
 
 
 def _tasks(limits: Mapping[str, Any]) -> list[str]:

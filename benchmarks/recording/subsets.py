@@ -43,6 +43,13 @@ SOURCES: Mapping[str, Source] = {
     "cola": Source("CoLA: acceptability of sentences", "excerpts of published works, research use held to be fair use"),
 }
 
+#: Those of the everyday table only, after the others.
+MORE_SOURCES: Mapping[str, Source] = {
+    "sms_spam": Source("SMS Spam: unwanted text messages", "not stated in the source repository"),
+    "mrpc": Source("MRPC: whether two sentences say the same", "not stated; Microsoft's terms apply"),
+    "rte": Source("RTE: whether one sentence follows from another", "not stated for the data (repository: Apache-2.0)"),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class SubsetSize:
@@ -57,26 +64,29 @@ def has_data(data: Path, name: str) -> bool:
     return all((data / name / f"{split}.jsonl.gz").is_file() for split in ("train", "validation"))
 
 
-def load_subset(data: Path, name: str, size: SubsetSize) -> Task:
+def load_subset(data: Path, name: str, size: SubsetSize, *, or_all: bool = False) -> Task:
     """Load a data set and cut the seeded, stratified subset of its training and validation rows.
 
     Args:
         data: folder with one folder per data set.
         name: of the data set.
         size: rows wanted.
+        or_all: whether a file that has fewer rows is taken whole.
 
     Returns:
         The task without test rows, named after the data set; fingerprint and sketch are those of the subset.
 
     Raises:
-        DataError: a file is missing, or has fewer rows than wanted.
+        DataError: a file is missing, or has fewer rows than wanted without `or_all`.
     """
     folder = data / name
     # The validation file stands in for the test file, which is not read: else a test split would be cut from train.
     valid = str(folder / "validation.jsonl.gz")
     whole = load_task(str(folder / "train.jsonl.gz"), valid=valid, test=valid)
-    train = take(whole.train, stratified_rows(whole.train.labels, size.n_train, SUBSET_SEED))
-    validation = take(whole.validation, stratified_rows(whole.validation.labels, size.n_validation, SUBSET_SEED))
+    train, validation = (
+        take(part, stratified_rows(part.labels, min(n, part.n_rows) if or_all else n, SUBSET_SEED))
+        for part, n in ((whole.train, size.n_train), (whole.validation, size.n_validation))
+    )
     parts = {"train": train, "validation": validation}
     return replace(
         whole,
