@@ -168,12 +168,13 @@ def load_table(task: str | None = None, folder: Path = TABLE) -> pd.DataFrame:
     return frame.sort_values(["task", "table_seed", "pipeline"], ignore_index=True)
 
 
-def to_experiences(frame: pd.DataFrame, folder: Path = TABLE) -> list[Experience]:
+def to_experiences(frame: pd.DataFrame, folder: Path = TABLE, *, run: str = "recorded") -> list[Experience]:
     """What a store would hold had it seen these rows.
 
     Args:
         frame: from `load_table`.
         folder: holds `tasks.json`, the profiles of the tasks.
+        run: what the ids of the runs begin with.
 
     Raises:
         UsageError: a task has no profile, or its profile is that of another subset.
@@ -187,14 +188,27 @@ def to_experiences(frame: pd.DataFrame, folder: Path = TABLE) -> list[Experience
                 f"expected the profile of the recorded subset of {row['task']!r} in `{folder / 'tasks.json'}`; "
                 "found none with its fingerprint. Take the file that was committed with the shards"
             )
-        experiences.append(_experience({str(name): value for name, value in row.items()}, task))
+        experiences.append(_experience({str(name): value for name, value in row.items()}, task, run))
     return experiences
 
 
-def _experience(row: Mapping[str, Any], task: Mapping[str, Any]) -> Experience:
+def all_experiences(table: Path = TABLE) -> list[Experience]:
+    """What all recorded rows teach, those of the table and the everyday ones beside it.
+
+    Args:
+        table: folder of the table.
+    """
+    everyday = table / EVERYDAY.name
+    return [
+        *to_experiences(load_table(folder=table), table),
+        *to_experiences(load_table(folder=everyday), everyday, run="everyday"),
+    ]
+
+
+def _experience(row: Mapping[str, Any], task: Mapping[str, Any], run: str) -> Experience:
     system = json.loads(row["system"])
     return Experience(
-        run_id=f"recorded-{row['task']}-{row['table_seed']}",
+        run_id=f"{run}-{row['task']}-{row['table_seed']}",
         dataset_id=row["task"],
         fingerprint=row["fingerprint"],
         sketch=tuple(task["sketch"]),

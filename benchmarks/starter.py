@@ -1,7 +1,7 @@
 """Write the experiences that come with the package: `python -m benchmarks.starter`.
 
-`recorded` is the table of `benchmarks.record`, `published` the sample of the published store in the shared data. Both
-end up as numbers and names: error messages are left out, and a text anywhere else is refused.
+`recorded` is the tables of `benchmarks.record` and `benchmarks.everyday`, `published` the sample of the published store
+in the shared data. Both end up as numbers and names: error messages are left out, and a text anywhere else is refused.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.recorded import TABLE, load_table, to_experiences
+from benchmarks.recorded import TABLE, all_experiences
 from benchmarks.recording.subsets import DEFAULT_DATA
 from xautolm.errors import DataError, XAutoLMError
 from xautolm.experience import importers
@@ -82,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=FOLDER, help="folder to write to")
     arguments = parser.parse_args(argv)
     try:
-        recorded = to_experiences(load_table(folder=arguments.table), arguments.table)
+        recorded = all_experiences(arguments.table)
         published = importers.read(str(arguments.data.parent / "paper-store"), "paper").experiences
         for part, experiences in ((RECORDED, recorded), (PUBLISHED, published)):
             n_written = write_part(arguments.out, part, experiences)

@@ -70,7 +70,7 @@ class Figures:
         f1_third: best F1 after a third of the time; likewise after two thirds and at the end.
         hypervolume: at the end, in [0, 1].
         area: mean hypervolume over the time.
-        f1_first: best F1 of the first three trials that ended, whatever became of them.
+        f1_first: best F1 of the three trials that were begun first, whenever they ended and whatever became of them.
         f1_tenth: likewise of the first ten, or of all if there are fewer.
     """
 
@@ -96,6 +96,7 @@ def figures(trials: Sequence[Ended], horizon: Horizon) -> Figures:
     statuses = [trial.result.status for trial in trials]
     volumes = _volumes(trials, horizon)
     ends = [trial.ended_s for trial in trials]
+    begun = sorted(trials, key=lambda trial: trial.result.trial_id)
     return Figures(
         n_trials=len(trials),
         n_failed=sum(status in FAILURES for status in statuses),
@@ -106,8 +107,8 @@ def figures(trials: Sequence[Ended], horizon: Horizon) -> Figures:
         f1_end=_best(trials),
         hypervolume=float(volumes[-1]) if len(volumes) else 0.0,
         area=merit.mean_until(volumes, ends, horizon.seconds),
-        f1_first=_best(trials[:FIRST]),
-        f1_tenth=_best(trials[:TENTH]),
+        f1_first=_best(begun[:FIRST]),
+        f1_tenth=_best(begun[:TENTH]),
     )
 
 

@@ -111,6 +111,10 @@ def learned_prior(
     return _PRIORS[key]
 
 
+def _subset(experience: Experience) -> tuple[str, str]:
+    return experience.dataset_id, experience.fingerprint
+
+
 @lru_cache(maxsize=8)
 def _lie(name: str) -> Any:
     return TrialError("oom_train", f"made up for {name}")
@@ -118,13 +122,13 @@ def _lie(name: str) -> Any:
 
 def reversed_experiences(experiences: tuple[Experience, ...]) -> tuple[Experience, ...]:
     """What worked well failed, what failed worked, and the order of the scores is turned round inside each task."""
-    by_task: dict[str, list[float]] = {}
+    by_task: dict[tuple[str, str], list[float]] = {}
     for experience in experiences:
         if experience.result.is_ok:
-            by_task.setdefault(experience.dataset_id, []).append(experience.result.scores["f1"])
+            by_task.setdefault(_subset(experience), []).append(experience.result.scores["f1"])
     found = []
     for experience in experiences:
-        result, scores = experience.result, sorted(by_task[experience.dataset_id])
+        result, scores = experience.result, sorted(by_task[_subset(experience)])
         if not result.is_ok:
             lie = replace(result, status="ok", error=None, scores={"f1": scores[-1], "accuracy": scores[-1]})
         elif result.scores["f1"] >= scores[len(scores) // 2]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.recorded import RECORDED_SYSTEM_SCHEMA, TABLE, load_table, read_tasks, result_of, to_experiences
+from benchmarks.recorded import RECORDED_SYSTEM_SCHEMA, TABLE, all_experiences, load_table, read_tasks, result_of
 from benchmarks.recording.limits import read_limits
 from benchmarks.recording.space import recorded_space
 from benchmarks.replaying.simulate import TaskFacts
@@ -65,7 +65,7 @@ def load_facts(names: Sequence[str] | None = None, folder: Path = TABLE) -> list
 
 
 def load_tasks(names: Sequence[str] | None = None, folder: Path = TABLE) -> tuple[list[RecordedTask], list[Experience]]:
-    """Every recorded task (or those named), and the experiences of all tasks.
+    """Every recorded task (or those named), and the experiences of all tasks, everyday ones among them.
 
     Raises:
         UsageError: a named task is not recorded.
@@ -73,7 +73,7 @@ def load_tasks(names: Sequence[str] | None = None, folder: Path = TABLE) -> tupl
     table, entries, limits = load_table(folder=folder), read_tasks(folder), read_limits(folder)
     space = recorded_space()
     tasks = [_task(name, _rows_of(table, name), entries[name], limits[name], space) for name in _chosen(table, names)]
-    return tasks, to_experiences(table, folder)
+    return tasks, all_experiences(folder)
 
 
 def _chosen(table: pd.DataFrame, names: Sequence[str] | None) -> list[str]:

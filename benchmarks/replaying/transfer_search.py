@@ -129,13 +129,13 @@ def past_evaluations(space: Space, others: Sequence[Experience]) -> dict[str, An
 
     defaults = {handle: default for handle, _, default in _decisions(space)}
     found = {}
-    for name in dict.fromkeys(e.dataset_id for e in others):
-        known = [e for e in others if e.dataset_id == name and space.contains(e.result.pipeline)]
+    for name, rows_hash in dict.fromkeys((e.dataset_id, e.fingerprint) for e in others):
+        known = [e for e in others if e.fingerprint == rows_hash and space.contains(e.result.pipeline)]
         rows = [defaults | _handles(e.result.pipeline) for e in known]
         values = [missed(e.result, e.time_limit_s or 0.0) for e in known]
         if not known:
             continue
-        found[name] = TransferLearningTaskEvaluations(
+        found[f"{name}-{rows_hash}"] = TransferLearningTaskEvaluations(
             configuration_space=flat_space(space),
             hyperparameters=pd.DataFrame(rows),
             objectives_names=[_METRIC],

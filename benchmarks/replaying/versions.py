@@ -10,7 +10,7 @@ from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 
-from benchmarks.recorded import TABLE, read_tasks
+from benchmarks.recorded import EVERYDAY, TABLE, read_tasks
 from benchmarks.recording.limits import read_limits
 from benchmarks.recording.space import recorded_space, space_id
 from benchmarks.replaying.strategies import Entry
@@ -126,12 +126,15 @@ def _without_docstring(body: list[ast.stmt]) -> Iterator[ast.stmt]:
 
 @lru_cache(maxsize=64)
 def rows_hash(task: str | None) -> str:
-    """Hash of the recorded rows of a task with its profile and limits, or of all tasks."""
+    """Hash of the recorded rows of a task with its profile and limits, or of all tasks and the everyday rows."""
     hashed = hashlib.sha256()
     for path in sorted(TABLE.glob("*.parquet" if task is None else f"{task}-*.parquet")):
         hashed.update(path.name.encode() + path.read_bytes())
     for told in (read_tasks(TABLE), read_limits(TABLE)):
         hashed.update(canonical_json(told if task is None else told.get(task)).encode())
+    if task is None:
+        for path in (*sorted(EVERYDAY.glob("*.parquet")), EVERYDAY / "tasks.json"):
+            hashed.update(path.name.encode() + path.read_bytes())
     return hashed.hexdigest()
 
 

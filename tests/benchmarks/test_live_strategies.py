@@ -54,6 +54,12 @@ def test_figures_tell_what_was_reached_when():
     assert found.f1_tenth == 0.9
 
 
+def test_the_first_trials_are_those_begun_first():
+    quick = [ended(i, 0.5, 10.0 + i) for i in (1, 3, 4, 5)]
+    found = figures([*quick, ended(2, 0.6, 30.0), ended(0, 0.7, 60.0)], Horizon(180.0, 0.3))
+    assert found.f1_first == 0.7, "trial 0 is one of the first three, though it ended last"
+
+
 def test_hypervolume_takes_the_whole_time_for_the_limit_of_a_trial():
     found = figures([ended(0, 0.65, 90.0, time_s=10.0)], Horizon(100.0, 0.3))
     assert found.hypervolume == pytest.approx(0.5 * 0.5)

@@ -74,6 +74,13 @@ class Quantity:
         mean = self.base + self.slope * (votes.mean(axis=1) - self.base)
         return mean, np.sqrt(self.sd**2 + votes.var(axis=1) / votes.shape[1])
 
+    def votes(self, rows: Array) -> Array:
+        """What may be, (n, n_votes): each tree was grown from other trials. Without a forest one vote, the base."""
+        if self.forest is None:
+            return np.full((len(rows), 1), self.base)
+        votes = self.forest.votes(rows[:, self.inputs] if self.inputs else rows)
+        return self.base + self.slope * (votes - self.base)
+
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
         forest = self.forest.to_dict() if self.forest else None
@@ -215,6 +222,15 @@ class Predictors:
             quality=np.clip(quality, 0.0, 1.0),
             quality_sd=quality_sd,
         )
+
+    def votes(self, rows: Sequence[Sequence[float]] | Array) -> Array:
+        """Ranks in [0, 1] that pipelines may have inside the task, (n, n_votes); their mean is `Forecast.quality`.
+
+        Args:
+            rows: as for `predict`.
+        """
+        filled = self.filling(np.asarray(rows, dtype=float).reshape(-1, len(INPUTS)))
+        return np.clip(self.quality.votes(filled), 0.0, 1.0)
 
     def _p_ok(self, filled: Array) -> Array:
         limits = fits_limits(filled, self.in_time, self.in_memory)

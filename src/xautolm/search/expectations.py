@@ -91,6 +91,12 @@ class Expectations:
         rank = np.asarray(ndtri(np.clip(forecast.quality, _EDGE, 1.0 - _EDGE)), dtype=float)
         return Expected(rank, forecast.p_ok, forecast.log_time, forecast.log_memory)
 
+    def votes(self, pipelines: Sequence[Pipeline]) -> Array:
+        """Ranks in [0, 1] that pipelines may have by experience, (n, n_votes); all the same without experience."""
+        if self._predictors is None or self._setting is None:
+            return np.full((len(pipelines), 1), 0.5)
+        return self._predictors.votes([self._physicist.row(pipeline, self._setting) for pipeline in pipelines])
+
     def _estimated(self, pipeline: Pipeline) -> tuple[float, float, float, float]:
         verdict = self._fits(pipeline, _NO_RESULTS)
         return 0.0, _FITS_WORKS, _log(verdict.time_s), _log(verdict.memory_mib)

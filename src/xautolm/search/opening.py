@@ -1,4 +1,4 @@
-"""What a warm search tries first: what is good for its cost, then what is expected to score best.
+"""What a warm search tries first: what is good for its cost, then pipelines of which one is expected to be very good.
 
 Before anything is known of the task itself there is no front to improve, and a portfolio of the nearest tasks' best
 pipelines (as in Feurer et al. 2015, auto-sklearn) says nothing of their cost here, nor of what else is near. The
@@ -11,39 +11,45 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from xautolm.records import Pipeline
 from xautolm.search.expectations import Expected
 
+Array = npt.NDArray[np.float64]
+
 #: Pipelines of an opening.
 SIZE = 3
-#: By how much, in normal scores of the rank, a pipeline has to be expected to be better than others to be the second
-#: one of its model and method: about the deviation of a prediction for a task never seen.
-_SAME_KIND = 1.0
+#: Share of a pipeline's own expected rank that decides where none adds anything.
+_TIE = 1e-6
 
 
-def opening(pool: Sequence[Pipeline], expected: Expected, cost_power: float, size: int = SIZE) -> list[Pipeline]:
+def opening(
+    pool: Sequence[Pipeline], expected: Expected, votes: Array, cost_power: float, size: int = SIZE
+) -> list[Pipeline]:
     """Choose what to begin with.
 
-    The first is what is worth most for its cost, so that a working model and a point of the front are there early. The
-    others are expected to score best, whatever they cost. Predictions of similar pipelines are wrong together, so one
-    of a model and method that was chosen before has to be expected to be much better than one of another.
+    The first is what is worth most for its cost, so that a working model and a point of the front are there early. Of
+    the others the best one counts, whatever they cost, and predictions of similar pipelines are wrong together: so each
+    one added is that by which the expected best rank of all that are chosen grows most. What the trees of a forest say,
+    each grown from other trials, stands for what may be true.
 
     Args:
-        pool: distinct pipelines that fit.
+        pool: n distinct pipelines that fit.
         expected: of each of them.
+        votes: (n, n_votes) ranks in [0, 1] that they may have.
         cost_power: power of the expected seconds that the worth of the first is divided by.
         size: pipelines at most.
     """
     if not pool:
         return []
     works = np.log(np.maximum(expected.p_ok, 1e-3))
-    quality = expected.rank + works
-    kinds = [(pipeline.model, pipeline.method) for pipeline in pool]
     chosen = [int(np.argmax(0.5 * expected.rank + works - cost_power * np.maximum(expected.log_time, 0.0)))]
+    values = votes * expected.p_ok[:, None]
+    best = values[chosen[0]]
     while len(chosen) < min(size, len(pool)):
-        known = {kinds[i] for i in chosen}
-        value = quality - _SAME_KIND * np.asarray([kind in known for kind in kinds])
-        value[chosen] = -np.inf
-        chosen.append(int(np.argmax(value)))
+        reached = np.maximum(values, best).mean(axis=1) + _TIE * values.mean(axis=1)
+        reached[chosen] = -np.inf
+        chosen.append(int(np.argmax(reached)))
+        best = np.maximum(best, values[chosen[-1]])
     return [pool[i] for i in chosen]

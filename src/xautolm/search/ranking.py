@@ -145,7 +145,8 @@ class Ranking:
         known = [pipeline for pipeline in (*defaults, *prior.starts) if self.space.contains(pipeline)]
         distinct = {pipeline.key: pipeline for pipeline in map(self._repaired, (*known, *drawn))}
         pool = [pipeline for pipeline in distinct.values() if self._fits(pipeline, ()).fits]
-        chosen = opening(pool, self._expectations.of(pool), self.options.cost_power) if pool else []
+        told = self._expectations.of(pool), self._expectations.votes(pool)
+        chosen = opening(pool, *told, self.options.cost_power)
         safe = cheapest_first(defaults, self._fits)[:1]
         return tuple({pipeline.key: pipeline for pipeline in (*chosen, *safe)}.values()) or self._model.starts
 
