@@ -67,3 +67,25 @@ def test_a_killed_recording_goes_on_without_a_duplicate(tmp_path: Path) -> None:
     assert (frame["n_threads"] == 1).all()
     assert frame["cached_s"].max() > 0
     assert "| trec | 10 | 0% |" in (tmp_path / "README.md").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_everyday_trials_are_recorded_for_real_and_go_on(tmp_path: Path) -> None:
+    if not (DATA / "trec").is_dir():
+        pytest.skip(f"no data in {DATA / 'trec'}")
+    sys.path.insert(0, str(REPOSITORY))
+    from benchmarks.recorded import load_table
+
+    table = tmp_path / "everyday"
+    command = [sys.executable, "-m", "benchmarks.everyday", "--tasks", "trec", "--table", str(table)]
+    size = ["--train", "90", "--valid", "45", "--memory", "2000"]
+    for n in ("4", "10"):
+        done = subprocess.run([*command, *size, "--n", n], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert "trec: 4 of 10 recorded, 6 to go" in done.stdout
+    frame = load_table("trec", table)
+    assert set(frame["status"]) == {"ok"}
+    assert set(frame["method"]) == {"head", "partial", "lora", "full"}
+    assert set(frame["n_train"]) == {90}
+    assert "| trec | 10 | 0% |" in (table / "README.md").read_text()
