@@ -44,7 +44,7 @@ def test_the_newest_lines_of_the_history_are_those_of_the_committed_result(repla
 
 
 def test_the_committed_result_is_small_and_says_where_it_comes_from(replayed: dict[str, object]) -> None:
-    assert replay.RESULT.stat().st_size < 1_000_000
+    assert replay.RESULT.stat().st_size < 1_500_000  # 2,700 searches in a line each
     assert {"commit", "date", "versions", "machine", "wall_s", "searched_s"} <= set(replayed)
 
 
