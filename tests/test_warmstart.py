@@ -55,4 +55,4 @@ def test_published_evaluations_and_data_sets_can_be_left_out(own_store) -> None:
 
     (recorded,) = describe((RECORDED,))
     assert {item.experience.dataset_id for item in rated} == set(recorded.datasets) - {"trec", "liar"}
-    assert {item.experience.run_id.partition("-")[0] for item in rated} == {"recorded"}
+    assert {item.experience.run_id.partition("-")[0] for item in rated} == {"recorded", "everyday"}
